@@ -1,0 +1,149 @@
+"""A layer: one cell over all time steps of a ragged batch. Lengths, direction and backend are decided only here.
+
+Shapes: B batch, T time, I input, G what a step receives, K kept of a step, O output.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from s2s.cores.cell import Cell, Prepared, State
+from s2s.cores.ragged import Ragged, ragged
+from s2s.cores.scan import last, scan
+from s2s.errors import UserError
+from s2s.kernels import PREFERENCE, Backend, BackendUnavailable, Kernel, find
+
+Keep = Literal["all", "last"]
+
+logger = logging.getLogger("s2s")
+
+
+class Recurrent(nn.Module):
+    """`cell` scanned over time, forwards or (`reverse`) backwards inside each row's length.
+
+    `keep="last"`: the output is read once, after each row's last step, and is (B, O) instead of (B, T, O).
+    `backend`: "reference" is the loop in plain torch, "native" torch's own fused layer, "auto" the fastest that
+    computes the same function, and says once per core which it took.
+    """
+
+    def __init__(self, cell: Cell, *, reverse: bool = False, keep: Keep = "all", backend: Backend = "auto") -> None:
+        super().__init__()
+        self.cell = cell
+        self.reverse = reverse
+        self.keep: Keep = keep
+        self.backend: Backend = backend
+
+    @property
+    def input_size(self) -> int:
+        """Width of x."""
+        return self.cell.input_size
+
+    @property
+    def output_size(self) -> int:
+        """Width of the output."""
+        return self.cell.output_size
+
+    @property
+    def seed_sizes(self) -> tuple[int, ...]:
+        """Widths of what may be seeded."""
+        return self.cell.seed_sizes
+
+    def begin(self, batch: int, seed: State | None = None) -> State:
+        """The state before the first step."""
+        return self.cell.begin(batch, seed)
+
+    def seed(self, state: State) -> State:
+        """The part of a state that may seed another layer of the same core."""
+        return self.cell.seed(state)
+
+    def forward(
+        self, x_BTI: Tensor, lengths_B: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """(out_BTO, or out_BO with keep="last", and the state after each row's last step).
+
+        Outputs at padding are zero; what x holds there does not matter. `state` is a full state, as returned: two
+        halves of a sequence make a whole (the later half first where the layer is reversed). None means `begin(B)`.
+        A row of length 0 keeps its first state. Raises ValueError for lengths that do not fit, BackendUnavailable
+        where the backend that was asked for does not serve this core.
+        """
+        rows = ragged(lengths_B, x_BTI)
+        x_BTI = self._turn(x_BTI if rows is None else rows.blank(x_BTI), rows)
+        before = self.begin(len(x_BTI)) if state is None else state
+        hidden_BTK, after = self._scan(x_BTI, before, None if rows is None else rows.lengths)
+        if self.keep == "last":
+            return self.summary(after), after
+        out_BTO = self.cell.read(hidden_BTK)
+        return self._turn(out_BTO if rows is None else rows.blank(out_BTO), rows), after
+
+    def summary(self, state: State) -> Tensor:
+        """out_BO after each row's last step, from a state that `forward` returned."""
+        return self.cell.read(self.cell.hidden(state))
+
+    def project(self, x_BTI: Tensor) -> Tensor:
+        """g_BTG for `step`, all time steps at once."""
+        return self.cell.project(x_BTI)
+
+    def prepare(self) -> Prepared:
+        """What every `step` of one sequence shares."""
+        return self.cell.prepare()
+
+    def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> tuple[Tensor, State]:
+        """(out_BO, next state): one step, for decoders. Raises UserError for a reversed layer."""
+        if self.reverse:
+            raise UserError("A layer that runs backwards in time cannot be stepped. A decoder's layers run forwards.")
+        state = self.cell.step(g_BG, state, prepared)
+        return self.summary(state), state
+
+    def _turn(self, x_BTF: Tensor, rows: Ragged | None) -> Tensor:
+        if not self.reverse:
+            return x_BTF
+        return x_BTF.flip(1) if rows is None else rows.reverse(x_BTF)
+
+    def _scan(self, x_BTI: Tensor, state: State, lengths_B: Tensor | None) -> tuple[Tensor, State]:
+        """(hidden_BTK, final state); with keep="last" a reference scan keeps nothing, and hidden is empty."""
+        kernel = choose(self.cell.kernel, self.backend, x_BTI.device, x_BTI.dtype)
+        if kernel is not None and kernel.takes == "input":
+            return kernel.run(x_BTI, state, self.cell.layer_weights(), lengths_B)
+        g_BTG = self.cell.project(x_BTI)
+        if kernel is not None:
+            return kernel.run(g_BTG, state, self.cell.prepare(), lengths_B)
+        if self.keep == "last":
+            return g_BTG[:, :0], last(self.cell, g_BTG, state, lengths_B)
+        return scan(self.cell, g_BTG, state, lengths_B)
+
+
+@functools.cache
+def choose(core: str, backend: Backend, device: torch.device, dtype: torch.dtype) -> Kernel | None:
+    """The kernel that runs this core here, None for the reference loop; "auto" logs what it took.
+
+    Raises BackendUnavailable where a backend is asked for by name and does not serve the core.
+    """
+    if backend == "reference":
+        return None
+    if backend != "auto":
+        return find(core, backend, device, dtype)
+    found, reason = _fastest(core, device, dtype)
+    _announce(core, found.name if found else "reference", reason)
+    return found
+
+
+def _fastest(core: str, device: torch.device, dtype: torch.dtype) -> tuple[Kernel | None, str]:
+    reason = ""
+    for candidate in PREFERENCE:
+        try:
+            return find(core, candidate, device, dtype), ""
+        except BackendUnavailable as error:
+            reason = str(error)
+    return None, reason
+
+
+@functools.cache
+def _announce(core: str, chosen: str, reason: str) -> None:
+    """Cached, so that each choice is said once."""
+    because = f" ({reason})" if reason else ""
+    logger.info("core %s: backend %s%s", core, chosen, because)

@@ -1,0 +1,53 @@
+"""The reference loop over time, which every core has and every faster backend is tested against.
+
+Shapes: B batch, T time, G what a step receives, K kept of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from s2s.cores.cell import Cell, State
+
+
+def states(cell: Cell, g_BTG: Tensor, state: State, lengths_B: Tensor | None = None) -> Iterator[State]:
+    """The state after each step; a finished row keeps its own.
+
+    The loop runs over `unbind`, not over an index: the backward of x[:, t] fills a tensor as large as x at every step,
+    so its time grows with T squared.
+    """
+    prepared = cell.prepare()
+    for g_BG, active_B1 in zip(g_BTG.unbind(1), _active(g_BTG, lengths_B), strict=True):
+        after = cell.step(g_BG, state, prepared)
+        state = after if active_B1 is None else _where(active_B1, after, state)
+        yield state
+
+
+def scan(cell: Cell, g_BTG: Tensor, state: State, lengths_B: Tensor | None = None) -> tuple[Tensor, State]:
+    """(hidden_BTK, the state after each row's last step). At padding hidden_BTK repeats a row's last."""
+    kept = []
+    for state in states(cell, g_BTG, state, lengths_B):  # noqa: B020  the last one is what the loop leaves behind
+        kept.append(cell.hidden(state))
+    return torch.stack(kept, 1), state
+
+
+def last(cell: Cell, g_BTG: Tensor, state: State, lengths_B: Tensor | None = None) -> State:
+    """The final state alone: what `scan` gives, without keeping every step."""
+    for state in states(cell, g_BTG, state, lengths_B):  # noqa: B007, B020
+        pass
+    return state
+
+
+def _active(g_BTG: Tensor, lengths_B: Tensor | None) -> list[Tensor] | list[None]:
+    time = g_BTG.shape[1]
+    if lengths_B is None:
+        return [None] * time
+    time_T1 = torch.arange(time, device=g_BTG.device)[:, None]
+    return list((time_T1 < lengths_B).unsqueeze(2).unbind(0))
+
+
+def _where(active_B1: Tensor, after: State, before: State) -> State:
+    return tuple(torch.where(active_B1, new, old) for new, old in zip(after, before, strict=True))

@@ -1,0 +1,145 @@
+"""Reading pairs: one file of pairs (TSV, JSON lines, fixed width) or two parallel files, `.gz` of each, `-` for
+standard input. A line that is no pair stops the reading with its number, or is counted when the caller says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2s.corpus.formats import (
+    Bad,
+    Format,
+    LineFormat,
+    Pair,
+    expected,
+    guess_format,
+    line_parser,
+    suffix_format,
+)
+from s2s.corpus.lines import STANDARD_INPUT, named, read_lines
+from s2s.errors import UserError
+
+__all__ = ["Format", "Pair", "ReadResult", "languages_of", "read_pairs"]
+
+_LANGUAGE = r"[a-z]{2,3}(?:_[A-Za-z]{2,4})?"
+_NOT_LANGUAGES = frozenset(
+    ("tsv", "csv", "txt", "tab", "raw", "tok", "src", "tgt", "bpe", "spm", "out", "ref", "hyp", "tmp", "bak")
+)
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """The pairs in the order of the file, how many bad lines were left out, from where and in which format."""
+
+    pairs: list[Pair]
+    bad: int
+    where: str
+    format: Format
+
+
+def read_pairs(
+    paths: Sequence[str | Path],
+    *,
+    format: Format = "auto",
+    skip_bad: bool = False,
+    source_key: str = "source",
+    target_key: str = "target",
+) -> ReadResult:
+    """The pairs of one file of pairs or of two parallel files (source first).
+
+    `auto`: two paths are parallel files; one path is what its suffix says, else what its lines look like. With
+    `skip_bad` lines that are no pairs are counted, not refused. The keys are of JSON lines: {"source", "target"} here
+    or under "translation", and {"src", "tgt"} always. Texts keep their inner and outer white space.
+    UserError: missing file, folder, broken gzip, not UTF-8, bad line, different line counts, no pairs at all.
+    """
+    where = " and ".join(named(path) for path in paths)
+    if _wants_two(paths, format):
+        result = ReadResult(_parallel(paths), 0, where, "parallel")
+    else:
+        result = _single(paths[0], format, skip_bad, (source_key, target_key))
+    if result.pairs:
+        return result
+    if result.bad:
+        raise UserError(f"{where}: none of {result.bad:,} lines is a pair. Check the format, read as {result.format}.")
+    raise UserError(f"{where}: empty, no pairs to read. Give a file with at least one pair.")
+
+
+def languages_of(paths: Sequence[str | Path]) -> tuple[str | None, str | None]:
+    """(source, target) codes from file names: `train.de.gz train.en`, `news.de-en.tsv`; None where there is none."""
+    names = [Path(path).name.removesuffix(".gz").removesuffix(".txt") for path in paths]
+    if len(names) == 2:
+        return _last_code(names[0]), _last_code(names[1])
+    for part in reversed(names[0].split(".")) if names else ():
+        if both := re.fullmatch(f"({_LANGUAGE})-({_LANGUAGE})", part):
+            return both[1], both[2]
+    return None, None
+
+
+def _wants_two(paths: Sequence[str | Path], format: Format) -> bool:
+    if len(paths) not in (1, 2):
+        raise UserError(f"got {len(paths)} files; give one file of pairs, or two parallel files (source, target).")
+    if [str(path) for path in paths] == [STANDARD_INPUT] * 2:
+        raise UserError("standard input (-) was given twice; it can be one side of the pairs or the pairs, not both.")
+    if format == "parallel" and len(paths) == 1:
+        raise UserError(f"format parallel needs two files (source, target), got only {named(paths[0])}.")
+    if len(paths) == 2 and format not in ("auto", "parallel"):
+        raise UserError(f"format {format} is one file with both sides, got two: {paths[0]} and {paths[1]}.")
+    if len(paths) == 2 and format == "auto" and all(suffix_format(path) for path in paths):
+        raise UserError(
+            f"{paths[0]} and {paths[1]} each look like a file of pairs, but two files are read as parallel text. "
+            "Join them into one file, or say format=parallel."
+        )
+    return len(paths) == 2
+
+
+def _parallel(paths: Sequence[str | Path]) -> list[Pair]:
+    sources, targets = (read_lines(path) for path in paths)
+    if len(sources) != len(targets):
+        raise UserError(
+            f"parallel files need the same number of lines: {named(paths[0])} has {len(sources):,}, "
+            f"{named(paths[1])} has {len(targets):,}. Line n of one translates line n of the other; align them again."
+        )
+    return [Pair(source, target) for source, target in zip(sources, targets, strict=True)]
+
+
+def _single(path: str | Path, format: Format, skip_bad: bool, keys: tuple[str, str]) -> ReadResult:
+    lines = read_lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    known = _line_format(path, format, lines)
+    parse = line_parser(known, source_key=keys[0], target_key=keys[1])
+    pairs: list[Pair] = []
+    bad: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, start=1):
+        match parse(line):
+            case Pair() as pair:
+                pairs.append(pair)
+            case Bad(found):
+                bad.append((number, found))
+    if bad and not skip_bad:
+        raise _refusal(named(path), known, bad, len(lines))
+    return ReadResult(pairs, len(bad), named(path), known)
+
+
+def _line_format(path: str | Path, format: Format, lines: list[str]) -> LineFormat:
+    if format == "auto":
+        return suffix_format(path) or guess_format(lines)
+    if format == "parallel":
+        raise ValueError("parallel files are read two at a time")
+    return format
+
+
+def _refusal(name: str, format: LineFormat, bad: list[tuple[int, str]], total: int) -> UserError:
+    number, found = bad[0]
+    others = f" ({len(bad):,} of {total:,} lines are bad)" if len(bad) > 1 else ""
+    return UserError(
+        f"{name}, line {number}: found {found}, expected {expected(format)}{others}. "
+        "Mend the line, or leave such lines out and count them with --skip-bad."
+    )
+
+
+def _last_code(name: str) -> str | None:
+    last = name.rpartition(".")[2]
+    return last if "." in name and last not in _NOT_LANGUAGES and re.fullmatch(_LANGUAGE, last) else None

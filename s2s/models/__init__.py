@@ -1,0 +1,25 @@
+"""Models: they receive numbers and built parts, never the configuration."""
+
+from s2s.models.attention import PRESETS, Attention, AttentionChoice
+from s2s.models.bridge import Bridge
+from s2s.models.decoder import Decoder, DecoderState, Memory
+from s2s.models.embedding import Embedding
+from s2s.models.encoder import Encoder
+from s2s.models.loss import Loss, sequence_loss, token_loss
+from s2s.models.seq2seq import Seq2Seq
+
+__all__ = [
+    "PRESETS",
+    "Attention",
+    "AttentionChoice",
+    "Bridge",
+    "Decoder",
+    "DecoderState",
+    "Embedding",
+    "Encoder",
+    "Loss",
+    "Memory",
+    "Seq2Seq",
+    "sequence_loss",
+    "token_loss",
+]

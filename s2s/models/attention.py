@@ -1,0 +1,97 @@
+"""Attention as three independent choices: score x query x feed, plus the readout that a preset brings along.
+
+Presets: *bahdanau* (Bahdanau, Cho and Bengio, ICLR 2015), *luong* (Luong, Pham and Manning, EMNLP 2015), *book* (dot
+attention with an affine output layer over [context; state]), *joey* (what JoeyNMT and OpenNMT-py train).
+"""
+
+# R decoder rows (sentences x beams), B sentences, T target positions, S source positions, E encoder width,
+# Q query width, A attention width
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, assert_never
+
+import torch
+from torch import Tensor, nn
+
+Score = Literal["dot", "general", "additive"]
+Query = Literal["previous", "current"]
+Feed = Literal["none", "context", "attentional"]
+Readout = Literal["affine", "tanh", "deep"]
+
+MASKED = -1e9
+"""Score of padding: finite, so that a source without a single token gives no NaN."""
+
+
+class AttentionChoice(NamedTuple):
+    """What is scored how, by which state, and what the decoder gets back as input."""
+
+    score: Score
+    query: Query
+    feed: Feed
+    readout: Readout
+
+
+PRESETS: dict[str, AttentionChoice] = {
+    "bahdanau": AttentionChoice("additive", "previous", "context", "deep"),
+    "luong": AttentionChoice("general", "current", "none", "tanh"),
+    "book": AttentionChoice("dot", "current", "none", "affine"),
+    "joey": AttentionChoice("additive", "current", "attentional", "tanh"),
+}
+
+
+class Attention(nn.Module):
+    """c_t = sum_j a_tj h_j with a_t = softmax_j score(s_t, h_j); padding gets no weight.
+
+    dot: s . h; general: s . W h; additive: v . tanh(W_q s + W_k h), which Luong calls concat.
+
+    Args:
+        query_size: Q, width of the decoder's output.
+        value_size: E, width of the encoder's output.
+        score: which score; dot needs Q = E.
+        size: A of the additive score; Q when left out.
+
+    Raises:
+        ValueError: dot with Q != E.
+    """
+
+    def __init__(self, query_size: int, value_size: int, *, score: Score, size: int | None = None) -> None:
+        super().__init__()
+        self.score: Score = score
+        self.value_size = value_size
+        match score:
+            case "dot":
+                if query_size != value_size:
+                    raise ValueError(f"dot attention needs equal widths, got {query_size} and {value_size}")
+            case "general":
+                self.key = nn.Linear(value_size, query_size, bias=False)
+            case "additive":
+                width = size or query_size
+                self.key = nn.Linear(value_size, width)
+                self.query = nn.Linear(query_size, width, bias=False)
+                self.energy = nn.Linear(width, 1, bias=False)
+            case _:
+                assert_never(score)
+
+    def keys(self, values_BSE: Tensor) -> Tensor:
+        """(B, S, E) encoder outputs to keys, once per source."""
+        if self.score == "dot":
+            return values_BSE
+        keys: Tensor = self.key(values_BSE)
+        return keys
+
+    def forward(self, query_RTQ: Tensor, keys: Tensor, values_BSE: Tensor, mask_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts (R, T, E) and weights (R, T, S) for R = B x beams rows, the beams of a sentence together."""
+        rows, steps, _ = query_RTQ.shape
+        sentences, positions = mask_BS.shape
+        query = query_RTQ.reshape(sentences, rows // max(sentences, 1) * steps, query_RTQ.shape[2])
+        scores = self._scores(query, keys).float().masked_fill(~mask_BS.unsqueeze(1), MASKED)
+        weights = scores.softmax(-1)
+        context = torch.bmm(weights.to(values_BSE.dtype), values_BSE)
+        return context.view(rows, steps, self.value_size), weights.view(rows, steps, positions)
+
+    def _scores(self, query_BTQ: Tensor, keys: Tensor) -> Tensor:
+        if self.score == "additive":
+            hidden_BTSA = torch.tanh(self.query(query_BTQ).unsqueeze(2) + keys.unsqueeze(1))
+            return self.energy(hidden_BTSA).squeeze(-1)  # type: ignore[no-any-return]
+        return torch.bmm(query_BTQ, keys.transpose(1, 2))

@@ -1,0 +1,198 @@
+"""The decoder: a recurrent stack with attention, as one scan where nothing is fed back and step by step where it is."""
+
+# R rows (sentences x beams), B sentences, T target positions, S source positions, E encoder width, O decoder width,
+# C width of the peeky context, F width of the features, M width of an embedding
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2s.cores import Stack, State
+from s2s.models.attention import Attention, Feed, Query, Readout
+from s2s.models.embedding import Embedding
+
+
+class Memory(NamedTuple):
+    """What belongs to the source: never copied per step, narrowed only when sentences leave."""
+
+    values: Tensor
+    """(B, S, E) encoder outputs."""
+    keys: Tensor
+    """(B, S, A) projected for the attention; the values themselves where nothing is projected."""
+    mask: Tensor
+    """(B, S) true at real tokens."""
+    context: Tensor
+    """(B, C) the encoder's last output, for peeky decoders; (B, 0) otherwise."""
+    seeds: tuple[State, ...]
+    """First state of each decoder layer."""
+
+
+class DecoderState(NamedTuple):
+    """What one step hands to the next."""
+
+    stack: tuple[State, ...]
+    output: Tensor
+    """(R, O) the stack's last output: the query of `query = previous`."""
+    fed: Tensor
+    """(R, F) the attentional vector that enters the next input; (R, 0) where nothing of the kind is fed."""
+
+
+class ReadoutLayer(nn.Module):
+    """Features for the output layer: [c; s] as it is (affine), or tanh(W [c; s]), or tanh(W [c; s; e]) (deep)."""
+
+    def __init__(self, kind: Readout, sizes: tuple[int, ...], *, embedding_size: int, size: int) -> None:
+        super().__init__()
+        self.kind: Readout = kind
+        width = sum(sizes) + (embedding_size if kind == "deep" else 0)
+        self.layer = None if kind == "affine" else nn.Linear(width, size)
+        self.output_size = width if self.layer is None else size
+
+    def forward(self, parts: list[Tensor], embedded: Tensor) -> Tensor:
+        joined = torch.cat([*parts, embedded] if self.kind == "deep" else parts, -1)
+        return joined if self.layer is None else torch.tanh(self.layer(joined))
+
+
+class Decoder(nn.Module):
+    """p(y_t | y_<t, x) up to the output layer.
+
+    Args:
+        embedding: of target tokens.
+        stack: recurrent layers; the bottom one reads embedding (+ C when peeky).
+        attention: None for a plain encoder-decoder.
+        query: which state asks: the one before this step or the one after it.
+        feed: what enters the recurrence besides the embedding.
+        readout: what stands before the output layer.
+        readout_size: F of the tanh and deep readouts.
+        context_size: C; 0 unless peeky.
+        dropout: on the features.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        stack: Stack,
+        *,
+        attention: Attention | None,
+        query: Query,
+        feed: Feed,
+        readout: Readout,
+        readout_size: int,
+        context_size: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding, self.stack, self.attention = embedding, stack, attention
+        self.query: Query = query
+        self.feed: Feed = feed if attention is not None else "none"
+        self.peeky = context_size > 0
+        self.dropout = dropout
+        value_size = attention.value_size if attention is not None else 0
+        sizes = (value_size, stack.output_size, context_size)
+        self.readout = ReadoutLayer(readout, sizes, embedding_size=embedding.size, size=readout_size)
+        self.output_size = self.readout.output_size
+        self.fed_size = {"none": 0, "context": value_size, "attentional": self.output_size}[self.feed]
+        gate_size = stack.gate_size
+        self.feeding = nn.Linear(self.fed_size, gate_size, bias=False) if self.fed_size else None
+
+    def begin(self, memory: Memory) -> DecoderState:
+        """The state before the first step, one row a sentence."""
+        sentences = memory.mask.shape[0]
+        stack = self.stack.begin(sentences, memory.seeds)
+        return self._state(stack, self.stack.summaries(stack)[-1], None)
+
+    def _state(self, stack: tuple[State, ...], output_RO: Tensor, fed: Tensor | None) -> DecoderState:
+        """Only what the next step reads is kept."""
+        keep_output = self.attention is not None and self.query == "previous"
+        empty = output_RO.new_zeros(output_RO.shape[0], 0)
+        if fed is None:
+            fed = output_RO.new_zeros(output_RO.shape[0], self.fed_size if self.query == "current" else 0)
+        return DecoderState(stack, output_RO if keep_output else empty, fed)
+
+    def forward(self, target_BT: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Teacher forcing: features (B, T, F) and attention weights (B, T, S) for the inputs y_0..y_T-1."""
+        embedded_BTM = self.embedding(target_BT)
+        whole = self._at_once if self.feeding is None else self._stepwise
+        features_BTF, weights = whole(embedded_BTM, memory)
+        return F.dropout(features_BTF, self.dropout, self.training), weights
+
+    def _at_once(self, embedded_BTM: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Nothing is fed back, so the recurrence is one scan and the attention one product for all steps."""
+        start = self.stack.begin(embedded_BTM.shape[0], memory.seeds)
+        output_BTO, _ = self.stack(self._inputs(embedded_BTM, memory), None, start)
+        if self.attention is None:
+            return self._read(output_BTO, None, embedded_BTM, memory), None
+        query = output_BTO
+        if self.query == "previous":
+            first = self.stack.summaries(start)[-1].to(output_BTO.dtype)
+            query = torch.cat([first.unsqueeze(1), output_BTO[:, :-1]], 1)
+        context, weights = self._attend(query, memory)
+        return self._read(output_BTO, context, embedded_BTM, memory), weights
+
+    def _stepwise(self, embedded_BTM: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+        """Something is fed back: one step after the other, with the embeddings projected once."""
+        state = self.begin(memory)
+        prepared = self.stack.prepare(embedded_BTM.shape[0])
+        gates_BTG = self.stack.project(self._inputs(embedded_BTM, memory))
+        features, weights = [], []
+        for gates_BG, embedded_BM in zip(gates_BTG.unbind(1), embedded_BTM.unbind(1), strict=True):
+            feature_BF, weight_BS, state = self._advance(gates_BG, embedded_BM, state, memory, prepared)
+            features.append(feature_BF)
+            weights.append(weight_BS)
+        return torch.stack(features, 1), torch.stack(weights, 1)
+
+    def _advance(
+        self, gates_RG: Tensor, embedded_RM: Tensor, state: DecoderState, memory: Memory, prepared: tuple[object, ...]
+    ) -> tuple[Tensor, Tensor, DecoderState]:
+        """One step with attention: features (R, F), weights (R, S) and the next state."""
+        assert self.attention is not None
+        if self.query == "previous":
+            context, weights = self._attend(state.output.unsqueeze(1), memory)
+            fed = context.squeeze(1)
+            gates_RG = gates_RG + self.feeding(fed) if self.feeding is not None else gates_RG
+            output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
+            feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
+            return feature, weights.squeeze(1), self._state(stack, output_RO, None)
+        gates_RG = gates_RG + self.feeding(state.fed) if self.feeding is not None else gates_RG
+        output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
+        context, weights = self._attend(output_RO.unsqueeze(1), memory)
+        feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
+        fed = {"none": None, "context": context.squeeze(1), "attentional": feature}[self.feed]
+        return feature, weights.squeeze(1), self._state(stack, output_RO, fed)
+
+    def step(self, token_R: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
+        """Features (R, F) after the token y_t-1 of each row, and the next state."""
+        embedded_R1M = self.embedding(token_R.unsqueeze(1))
+        gates_RG = self.stack.project(self._inputs(embedded_R1M, memory)).squeeze(1)
+        prepared = self.stack.prepare(token_R.shape[0])
+        if self.attention is not None:
+            features_RF, _, state = self._advance(gates_RG, embedded_R1M.squeeze(1), state, memory, prepared)
+            return features_RF, state
+        output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
+        features_RF = self._read(output_RO.unsqueeze(1), None, embedded_R1M, memory).squeeze(1)
+        return features_RF, self._state(stack, output_RO, None)
+
+    def _attend(self, query_RTO: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        assert self.attention is not None
+        return self.attention(query_RTO, memory.keys, memory.values, memory.mask)  # type: ignore[no-any-return]
+
+    def _inputs(self, embedded_RTM: Tensor, memory: Memory) -> Tensor:
+        if not self.peeky:
+            return embedded_RTM
+        return torch.cat([embedded_RTM, self._context(embedded_RTM, memory)], -1)
+
+    def _context(self, like_RTX: Tensor, memory: Memory) -> Tensor:
+        """The peeky context beside every step of every row: (R, T, C)."""
+        beams = like_RTX.shape[0] // max(memory.context.shape[0], 1)
+        context_RC = memory.context.repeat_interleave(beams, 0) if beams > 1 else memory.context
+        return context_RC.to(like_RTX.dtype).unsqueeze(1).expand(-1, like_RTX.shape[1], -1)
+
+    def _read(self, output_RTO: Tensor, context: Tensor | None, embedded_RTM: Tensor, memory: Memory) -> Tensor:
+        parts = [] if context is None else [context.to(output_RTO.dtype)]
+        parts.append(output_RTO)
+        if self.peeky:
+            parts.append(self._context(output_RTO, memory))
+        return self.readout(parts, embedded_RTM)  # type: ignore[no-any-return]

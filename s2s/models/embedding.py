@@ -1,0 +1,43 @@
+"""Token embeddings with dropout."""
+
+# B batch, T time, E embedding
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Embedding(nn.Module):
+    """e_t = dropout(W[y_t]).
+
+    Args:
+        vocabulary: number of tokens.
+        size: E.
+        padding: id whose vector stays zero and gets no gradient.
+        dropout: share of elements dropped.
+        variational: one mask for all steps of a sequence (Gal and Ghahramani 2016).
+    """
+
+    def __init__(
+        self, vocabulary: int, size: int, *, padding: int = 0, dropout: float = 0.0, variational: bool = False
+    ) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocabulary, size, padding_idx=padding)
+        self.size = size
+        self.dropout = dropout
+        self.variational = variational
+
+    @property
+    def weight(self) -> Tensor:
+        """The (vocabulary, E) table, for tying."""
+        return self.table.weight
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """(B, T) token ids to (B, T, E)."""
+        e_BTE: Tensor = self.table(tokens_BT)
+        if not (self.training and self.dropout):
+            return e_BTE
+        if self.variational:
+            return e_BTE * F.dropout(e_BTE.new_ones(e_BTE.shape[0], 1, e_BTE.shape[2]), self.dropout)
+        return F.dropout(e_BTE, self.dropout)

@@ -1,0 +1,58 @@
+"""What training minimises."""
+
+# N real target positions of a batch, V vocabulary, F features
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2s.models.seq2seq import Seq2Seq
+
+
+class PairBatch(Protocol):
+    """What the loss reads of a batch of pairs."""
+
+    @property
+    def source_BS(self) -> Tensor: ...
+    @property
+    def source_lengths_B(self) -> Tensor: ...
+    @property
+    def target_in_BT(self) -> Tensor: ...
+    @property
+    def target_out_BT(self) -> Tensor: ...
+
+
+class Loss(NamedTuple):
+    """Sums over a batch, so that batches and workers merge exactly."""
+
+    total: Tensor
+    """What is minimised, summed over tokens (with label smoothing)."""
+    nll: Tensor
+    """Negative log-likelihood in nats, summed over tokens, detached."""
+    correct: Tensor
+    """Tokens predicted right under teacher forcing, detached."""
+    tokens: int
+    """Number of real target tokens, end of sentence included."""
+
+
+def token_loss(logits_NV: Tensor, target_N: Tensor, *, smoothing: float = 0.0) -> Loss:
+    """Cross-entropy with the share `smoothing` spread evenly over all V tokens (Szegedy et al. 2016), in float32."""
+    log_p_NV = logits_NV.float().log_softmax(-1)
+    nll = F.nll_loss(log_p_NV, target_N, reduction="sum")
+    total = nll
+    if smoothing:
+        total = (1.0 - smoothing) * nll - smoothing * log_p_NV.mean(-1).sum()
+    with torch.no_grad():
+        correct = (log_p_NV.argmax(-1) == target_N).sum()
+    return Loss(total, nll.detach(), correct, target_N.numel())
+
+
+def sequence_loss(model: Seq2Seq, batch: PairBatch, *, padding: int = 0, smoothing: float = 0.0) -> Loss:
+    """The loss of a batch of pairs under teacher forcing. Logits are made for real positions only."""
+    features_BTF, _ = model(batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
+    real_BT = batch.target_out_BT != padding
+    return token_loss(model.output(features_BTF[real_BT]), batch.target_out_BT[real_BT], smoothing=smoothing)

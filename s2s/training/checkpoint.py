@@ -1,0 +1,210 @@
+"""Checkpoints: everything that resuming needs, in folders that are whole or not there.
+
+`checkpoints/step-N/` holds weights, optimiser and generators as safetensors and the rest as JSON; `manifest.json` with
+the hash of each file is written last, then the folder gets its name, then the pointer `latest` moves. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, load_model, save_file, save_model
+from torch import Tensor, nn
+
+from s2s.errors import UserError
+from s2s.training.files import disk_error, flush, sha256, write_atomically, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a checkpoint holds besides numbers and text."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: `RUN/checkpoints`.
+        keep: how many are kept.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, update: int, parts: Parts, state: dict[str, Any]) -> None:
+        """Write the state after `update`; on any failure the previous checkpoint stays the latest.
+
+        Raises:
+            UserError: the disk refused.
+        """
+        name = f"step-{update}"
+        beside = self.folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            self._clear_leftovers()
+            beside.mkdir(parents=True)
+            _write_parts(beside, parts, state)
+            if (self.folder / name).exists():
+                shutil.rmtree(self.folder / name)
+            os.replace(beside, self.folder / name)
+            flush(self.folder)
+            write_text(self.folder / "latest", name + "\n")
+        except Exception as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise disk_error(self.folder / name, error) from error
+        self._drop_old(name)
+
+    def _clear_leftovers(self) -> None:
+        """What a killed process left half-written."""
+        for leftover in self.folder.glob(".step-*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _drop_old(self, newest: str) -> None:
+        steps = sorted(_step(path) for path in self.folder.glob("step-*"))
+        for step in steps[: -self.keep]:
+            if f"step-{step}" != newest:
+                shutil.rmtree(self.folder / f"step-{step}", ignore_errors=True)
+
+    def latest(self) -> Path:
+        """The newest whole checkpoint.
+
+        Raises:
+            UserError: there is none, or none whose files have the hashes of its manifest.
+        """
+        pointer = self.folder / "latest"
+        named = [self.folder / pointer.read_text(encoding="utf-8").strip()] if pointer.is_file() else []
+        others = sorted(self.folder.glob("step-*"), key=_step, reverse=True)
+        problems = []
+        for candidate in dict.fromkeys([*named, *others]):
+            problem = _damage(candidate)
+            if problem is None:
+                return candidate
+            problems.append(problem)
+        reason = "; ".join(problems) or "no checkpoint was written"
+        raise UserError(f"{self.folder}: nothing to resume from: {reason}. Start again with --overwrite")
+
+    def state(self, checkpoint: Path) -> dict[str, Any]:
+        """The JSON part of a checkpoint."""
+        value: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        return value
+
+    def restore(self, checkpoint: Path, parts: Parts) -> dict[str, Any]:
+        """Bring model, optimiser, scaler and random generators back; returns the JSON part."""
+        state = self.state(checkpoint)
+        load_model(parts.model, checkpoint / "model.safetensors")
+        _load_optimizer(parts.optimizer, load_file(checkpoint / "optimizer.safetensors"), state["optimizer"])
+        if state["scaler"]:
+            parts.scaler.load_state_dict(state["scaler"])
+        _load_generators(load_file(checkpoint / "generators.safetensors"), state["generators"])
+        return state
+
+
+def _write_parts(folder: Path, parts: Parts, state: dict[str, Any]) -> None:
+    save_model(parts.model, str(folder / "model.safetensors"))
+    tensors, groups = _optimizer_state(parts.optimizer)
+    save_file(tensors, folder / "optimizer.safetensors")
+    generators, small = _generators()
+    save_file(generators, folder / "generators.safetensors")
+    whole = {**state, "optimizer": groups, "scaler": parts.scaler.state_dict(), "generators": small}
+    write_json(folder / "state.json", whole)
+    names = sorted(path.name for path in folder.iterdir())
+    for name in names:
+        flush(folder / name)
+    write_json(folder / "manifest.json", {name: sha256(folder / name) for name in names})
+
+
+def _step(path: Path) -> int:
+    tail = path.name.rpartition("-")[2]
+    return int(tail) if tail.isdigit() else -1
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    manifest = checkpoint / "manifest.json"
+    if not manifest.is_file():
+        return f"{checkpoint.name} has no manifest"
+    try:
+        hashes = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError:
+        return f"{checkpoint.name} has a damaged manifest"
+    for name, digest in hashes.items():
+        if not (checkpoint / name).is_file() or sha256(checkpoint / name) != digest:
+            return f"{checkpoint.name}/{name} is missing or damaged"
+    return None
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], Any]:
+    """The optimiser's tensors by `index.name`, and its groups as JSON."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{name}": value.contiguous()
+        for index, slots in state["state"].items()
+        for name, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+    return tensors, state["param_groups"]
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: Any) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        slots.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def _generators() -> tuple[dict[str, Tensor], Any]:
+    """The state of every random generator a run may use."""
+    tensors = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    return tensors, {"python": random.getstate()}
+
+
+def _load_generators(tensors: dict[str, Tensor], small: Any) -> None:
+    torch.set_rng_state(tensors["cpu"])
+    version, internal, gauss = small["python"]
+    random.setstate((version, tuple(internal), gauss))
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            if (state := tensors.get(f"cuda.{index}")) is not None:
+                torch.cuda.set_rng_state(state, index)
+
+
+def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+    """The model's tensors (tied ones once) as one safetensors file, whole or not at all."""
+    write_atomically(path, lambda beside: save_model(model, str(beside), metadata=metadata))
+
+
+def load_weights(path: Path, model: nn.Module) -> dict[str, str]:
+    """Read weights into `model`; returns the file's metadata.
+
+    Raises:
+        UserError: the file is missing, truncated, or belongs to a model of another shape.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no weights there; was this run trained to its first validation?")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+        load_model(model, path)
+    except SafetensorError as error:
+        raise UserError(
+            f"{path}: not a whole safetensors file ({error}); it was cut off or changed."
+            " Copy it again, or go on from a checkpoint with `s2s train --resume`"
+        ) from None
+    except RuntimeError as error:
+        raise UserError(f"{path}: these weights belong to another model than config.toml describes: {error}") from None
+    return metadata

@@ -1,0 +1,71 @@
+"""Files that are whole or not there: written beside, flushed to the disk, then moved into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from s2s.errors import UserError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file beside `path`, then move it there; on any failure the old file stays.
+
+    Raises:
+        UserError: the disk refused (full, read-only, no permission).
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(beside)
+        flush(beside)
+        os.replace(beside, path)
+    except Exception as error:
+        beside.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text, whole or not at all."""
+    write_atomically(path, lambda beside: _write(beside, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def disk_error(path: Path, error: Exception) -> Exception:
+    """A full or read-only disk as the user's to mend; anything else as it is."""
+    text = str(error)
+    refused = isinstance(error, OSError) or "os error" in text.lower() or "I/O error" in text or "IoError" in text
+    if isinstance(error, UserError) or not refused:
+        return error
+    free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+    return UserError(
+        f"{path}: could not be written ({text}); {free / 2**20:,.0f} MiB are free there."
+        " The state saved before it is intact: make room, then go on with `s2s train --resume`"
+    )
+
+
+def flush(path: Path) -> None:
+    """Bring a file's (or folder's) content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,84 @@
+"""Device, precision, threads and allocator: what a run takes from the machine it is on."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from typing import Literal
+
+import torch
+
+from s2s.errors import UserError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+_log = logging.getLogger("s2s")
+
+
+def pick_device(wanted: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
+    """The device that was asked for; auto takes a GPU where there is one.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return torch.device("cuda" if there["cuda"] else "cpu")
+    if not there[wanted]:
+        raise UserError(
+            f"training.device = '{wanted}': torch {torch.__version__} sees no such device here; use auto or cpu"
+        )
+    return torch.device(wanted)
+
+
+def pick_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:
+    """The precision of products; auto takes bfloat16 where the hardware multiplies it natively.
+
+    Raises:
+        UserError: float16 on a device that would lose gradients without a scaler.
+    """
+    if wanted == "float16" and device.type != "cuda":
+        raise UserError("training.precision = 'float16' is for CUDA devices; use bfloat16 or float32 here")
+    if wanted != "auto":
+        return wanted
+    match device.type:
+        case "cuda":
+            return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        case "cpu":
+            return "bfloat16" if has_bfloat16_units() else "float32"
+    return "float32"
+
+
+def has_bfloat16_units() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); elsewhere it is slower than float32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
+
+
+def set_threads(wanted: int | None) -> int:
+    """CPU threads of torch: as asked, else OMP_NUM_THREADS, else one for each core this process may use."""
+    if wanted is None and "OMP_NUM_THREADS" not in os.environ:
+        wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if wanted is not None and wanted != torch.get_num_threads():
+        torch.set_num_threads(wanted)
+    return torch.get_num_threads()
+
+
+def keep_pages() -> bool:
+    """Tell glibc to keep freed memory instead of handing it back to the system and asking for it again each step.
+
+    A third of a CPU training step can be page faults otherwise. Returns whether the C library took it (glibc only).
+    """
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    settings = ((m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_top_pad, 64 * 2**20))
+    return all(bool(mallopt(name, value)) for name, value in settings)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which products take the run's precision while weights and states stay float32."""
+    dtype = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
