@@ -140,6 +140,9 @@ class Model(Section):
     )
     init_std: float = Field(0.1, gt=0.0, description="Standard deviation of normal and truncated_normal.")
     recurrent_init: Literal["same", "orthogonal"] = Field("same", description="Initial recurrent weights.")
+    embedding_std: float | None = Field(
+        None, gt=0.0, description="Standard deviation of the initial embeddings; none: 1 / sqrt(embedding_size)."
+    )
     activation: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="Elman: activation.")
     forget_bias: float | None = Field(None, description="LSTM: initial bias of the forget gate.")
     peephole: bool = Field(False, description="LSTM: the gates see the cell.")
@@ -236,6 +239,9 @@ class Training(Section):
     batch_size: Positive | None = Field(None, description="Pairs a batch; none: batch_tokens decides.")
     batch_tokens: Positive | None = Field(
         4_096, description="Padded tokens (both sides) a batch, if batch_size is none."
+    )
+    pool: Positive | None = Field(
+        None, description="Batches whose pairs are sorted by length together; none: nearly all; 1: no length buckets."
     )
     validate_every: Positive | None = Field(None, description="Updates between validations; none: after each epoch.")
     checkpoint_every: Positive | None = Field(None, description="Updates between checkpoints; none: each validation.")

@@ -55,7 +55,9 @@ def text_scores(
 
 
 def _sacrebleu(name: str) -> Any:
-    from sacrebleu.metrics import BLEU, CHRF, TER
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
 
     match name:
         case "bleu":

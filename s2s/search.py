@@ -7,6 +7,7 @@ Sentences that are finished leave the batch, so a long one does not make the oth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
@@ -58,7 +59,7 @@ class Limits:
 
 def penalty(length: int, exponent: float) -> float:
     """((5 + length) / 6)^exponent (Wu et al. 2016, equation 14); `length` counts the end of sentence."""
-    return ((5.0 + length) / 6.0) ** exponent
+    return math.pow((5.0 + length) / 6.0, exponent)
 
 
 def _log_probabilities(logits_RV: Tensor, limits: Limits) -> Tensor:

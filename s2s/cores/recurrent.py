@@ -138,7 +138,7 @@ def _fastest(core: str, device: torch.device, dtype: torch.dtype) -> tuple[Kerne
         try:
             return find(core, candidate, device, dtype), ""
         except BackendUnavailable as error:
-            reason = str(error)
+            reason = f"{candidate}: {error.reason}"
     return None, reason
 
 

@@ -47,10 +47,10 @@ class Statistical(Cell):
         decays: Sequence[float] | None = None,
         variant: Variant = "full",
     ) -> None:
-        self_decays = _checked_decays(decays, variant)
-        kept = len(self_decays) * phi_size
+        chosen = _checked_decays(decays, variant)
+        kept = len(chosen) * phi_size
         super().__init__(input_size, hidden_size, output_size=hidden_size, gate_size=phi_size, seed_sizes=(kept,))
-        self.decays = self_decays
+        self.decays = chosen
         self.variant: Variant = variant
         self.kernel = "statistical" if variant in ("full", "recurrent") else "statistical without recurrent statistics"
         self.weight_ih = nn.Parameter(torch.empty(phi_size, input_size))

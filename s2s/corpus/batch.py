@@ -102,21 +102,24 @@ def plan_epoch(
     seed: int,
     epoch: int,
     shuffle: bool = True,
+    pool: int | None = None,
 ) -> list[list[int]]:
     """The batches of an epoch as lists of rows, each row in exactly one; a function of its arguments alone.
 
     At most `size` rows a batch, and rows * (longest source + 1 + longest target + 1) <= `tokens` (each side with one
     mark); both may be given. A pair that is longer than the budget is a batch of its own. Rows are shuffled, sorted by
-    source length and then target length inside large pools, cut, and the batches shuffled; without `shuffle` they stay
-    in the order of lengths. In epoch 0 the batch with the most padded tokens is first: out of memory shows at once.
+    source length and then target length inside pools of about `pool` batches (None: as many as 131,072 rows fill; 1:
+    no length buckets), cut, and the batches shuffled; without `shuffle` they stay in the order of lengths. In epoch 0
+    the batch with the most padded tokens is first: out of memory shows at once.
     UserError when neither limit is given or one is below 1.
     """
     _check_limits(size, tokens)
     sources, targets = (np.asarray(lengths, dtype=np.int64) for lengths in (source_lengths, target_lengths))
     if len(sources) != len(targets):
         raise ValueError(f"{len(sources)} source lengths, {len(targets)} target lengths")
-    order = _sorted_rows(sources, targets, (seed, epoch) if shuffle else None)
-    bounds = _cut(sources[order], targets[order], size, tokens, pool=_POOL if shuffle else len(order))
+    rows_a_pool = _pool_rows(sources, targets, size, tokens, pool) if shuffle else max(1, len(sources))
+    order = _sorted_rows(sources, targets, (seed, epoch) if shuffle else None, rows_a_pool)
+    bounds = _cut(sources[order], targets[order], size, tokens, pool=rows_a_pool if rows_a_pool > 1 else len(order))
     rows = order.tolist()
     batches: list[list[int]] = [rows[start:stop] for start, stop in bounds]
     if shuffle:
@@ -148,12 +151,22 @@ def _check_limits(size: int | None, tokens: int | None) -> None:
             raise UserError(f"the batch limit {name} must be 1 or more, got {limit}.")
 
 
-def _sorted_rows(sources: Ints, targets: Ints, seeds: tuple[int, int] | None) -> Ints:
+def _pool_rows(sources: Ints, targets: Ints, size: int | None, tokens: int | None, pool: int | None) -> int:
+    """Rows that are sorted together."""
+    if pool is None or pool == 1:
+        return _POOL if pool is None else 1
+    if size is None or tokens is not None:
+        mean = float((sources + targets).mean()) + 2.0 if len(sources) else 1.0
+        size = min(size or len(sources) or 1, max(1, int((tokens or 0) / mean)))
+    return pool * size
+
+
+def _sorted_rows(sources: Ints, targets: Ints, seeds: tuple[int, int] | None, rows_a_pool: int) -> Ints:
     """Rows by (pool, source length, target length, chance). Target lengths run up and down in turn, so that a batch
     that reaches from one source length into the next holds targets of one size."""
     count = len(sources)
     order = np.arange(count) if seeds is None else random_order(count, *seeds, 0)
-    pools = np.zeros(count, dtype=np.int64) if seeds is None else np.arange(count) // _POOL
+    pools = np.zeros(count, dtype=np.int64) if seeds is None else np.arange(count) // rows_a_pool
     source, target = sources[order], targets[order]
     tallest = int(targets.max(initial=0))
     snake = np.where(source % 2 == 0, target, tallest - target)

@@ -119,12 +119,12 @@ def _json(line: str, source_key: str, target_key: str) -> Pair | Bad:
 
 
 def _places(found: dict[str, object], source_key: str, target_key: str) -> list[tuple[dict[str, object], list[str]]]:
-    asked, short = [source_key, target_key], ["src", "tgt"]
+    asked = [source_key, target_key]
     inner = found.get("translation")
     places = [(found, asked)]
     if isinstance(inner, dict):
         places.append((inner, asked))
-    return [*places, (found, short)]
+    return [*places, (found, ["source", "target"]), (found, ["src", "tgt"])]
 
 
 def _texts(source: object, target: object, keys: Sequence[str]) -> Pair | Bad:

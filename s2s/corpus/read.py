@@ -50,8 +50,9 @@ def read_pairs(
     """The pairs of one file of pairs or of two parallel files (source first).
 
     `auto`: two paths are parallel files; one path is what its suffix says, else what its lines look like. With
-    `skip_bad` lines that are no pairs are counted, not refused. The keys are of JSON lines: {"source", "target"} here
-    or under "translation", and {"src", "tgt"} always. Texts keep their inner and outer white space.
+    `skip_bad` lines that are no pairs are counted, not refused. The keys are of JSON lines, where they are looked for
+    in the object and under "translation"; {"source", "target"} and {"src", "tgt"} always do. Texts keep their white
+    space.
     UserError: missing file, folder, broken gzip, not UTF-8, bad line, different line counts, no pairs at all.
     """
     where = " and ".join(named(path) for path in paths)

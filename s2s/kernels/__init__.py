@@ -26,7 +26,14 @@ PREFERENCE: tuple[Compiled, ...] = ("native",)
 
 
 class BackendUnavailable(UserError):  # noqa: N818  said as a state of affairs, which it is
-    """The backend that was asked for does not serve this core here; the message says why."""
+    """The backend that was asked for does not serve this core here; `reason` says why, the message also what to do."""
+
+    def __init__(self, backend: Compiled, core: str, device: torch.device, dtype: torch.dtype, reason: str) -> None:
+        super().__init__(
+            f"The backend '{backend}' does not serve the core '{core}' ({device.type}, {dtype}): {reason}. "
+            "Use backend = 'auto', which takes the fastest that does, or 'reference'."
+        )
+        self.reason = reason
 
 
 class Run(Protocol):
@@ -66,15 +73,8 @@ def find(core: str, backend: Compiled, device: torch.device, dtype: torch.dtype)
 def _native(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     if core not in native.LAYERS:
         reason = "torch has no fused layer that computes the same function"
-        raise BackendUnavailable(_refusal("native", core, device, dtype, reason))
+        raise BackendUnavailable("native", core, device, dtype, reason)
     return Kernel("native", native.LAYERS[core], takes="input")
-
-
-def _refusal(backend: Compiled, core: str, device: torch.device, dtype: torch.dtype, reason: str) -> str:
-    return (
-        f"The backend '{backend}' does not serve the core '{core}' ({device.type}, {dtype}): {reason}. "
-        "Use backend = 'auto', which takes the fastest that does, or 'reference'."
-    )
 
 
 __all__ = ["PREFERENCE", "Backend", "BackendUnavailable", "Compiled", "Kernel", "Run", "find"]

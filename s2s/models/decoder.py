@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2s.cores import Stack, State
+from s2s.cores import PreparedStack, Stack, State
 from s2s.models.attention import Attention, Feed, Query, Readout
 from s2s.models.embedding import Embedding
 
@@ -145,14 +145,13 @@ class Decoder(nn.Module):
         return torch.stack(features, 1), torch.stack(weights, 1)
 
     def _advance(
-        self, gates_RG: Tensor, embedded_RM: Tensor, state: DecoderState, memory: Memory, prepared: tuple[object, ...]
+        self, gates_RG: Tensor, embedded_RM: Tensor, state: DecoderState, memory: Memory, prepared: PreparedStack
     ) -> tuple[Tensor, Tensor, DecoderState]:
         """One step with attention: features (R, F), weights (R, S) and the next state."""
         assert self.attention is not None
         if self.query == "previous":
             context, weights = self._attend(state.output.unsqueeze(1), memory)
-            fed = context.squeeze(1)
-            gates_RG = gates_RG + self.feeding(fed) if self.feeding is not None else gates_RG
+            gates_RG = gates_RG + self.feeding(context.squeeze(1)) if self.feeding is not None else gates_RG
             output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
             feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
             return feature, weights.squeeze(1), self._state(stack, output_RO, None)
@@ -160,7 +159,7 @@ class Decoder(nn.Module):
         output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
         context, weights = self._attend(output_RO.unsqueeze(1), memory)
         feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
-        fed = {"none": None, "context": context.squeeze(1), "attentional": feature}[self.feed]
+        fed: Tensor | None = {"none": None, "context": context.squeeze(1), "attentional": feature}[self.feed]
         return feature, weights.squeeze(1), self._state(stack, output_RO, fed)
 
     def step(self, token_R: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:

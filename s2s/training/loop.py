@@ -132,7 +132,7 @@ def _step(run: Run, settings: Settings, batch: Batch, rate: float) -> tuple[Loss
     optimizer.zero_grad(set_to_none=True)
     with autocast(run.device, settings.precision):
         loss = run.objective(batch)
-    scaler.scale(loss.total / loss.tokens).backward()
+    scaler.scale(loss.total / loss.tokens).backward()  # type: ignore[no-untyped-call]
     scaler.unscale_(optimizer)
     limit = math.inf if settings.clip_norm is None else settings.clip_norm
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), limit))

@@ -67,9 +67,9 @@ def test_rwa_is_the_papers_running_average(scale: float) -> None:
 def test_rwa_first_step_by_hand() -> None:
     cell = RWA(1, 1).double()
     with torch.no_grad():
-        cell.weight_ih.copy_(torch.tensor([[2.0], [0.5], [3.0]]))
+        cell.weight_ih.copy_(torch.tensor([[2.0], [0.5], [3.0]]).double())
         cell.weight_hh.copy_(torch.tensor([[1.0], [-1.0]]))
-        cell.bias.copy_(torch.tensor([0.1, 0.2]))
+        cell.bias.copy_(torch.tensor([0.1, 0.2], dtype=torch.float64))
         cell.start.fill_(0.0)
     out_BTO, (_, v_BH, l_BH) = Recurrent(cell)(torch.ones(1, 1, 1).double())
     z = 2.1 * np.tanh(0.7)
@@ -148,8 +148,8 @@ def test_peepholes_by_hand() -> None:
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.fill_(0.0)
-        cell.weight_ih.copy_(torch.tensor([[0.1], [0.2], [0.3], [0.4]]))
-        cell.peephole.copy_(torch.tensor([0.5, 0.6, 0.7]))  # type: ignore[union-attr]
+        cell.weight_ih.copy_(torch.tensor([[0.1], [0.2], [0.3], [0.4]], dtype=torch.float64))
+        cell.peephole.copy_(torch.tensor([0.5, 0.6, 0.7], dtype=torch.float64))  # type: ignore[union-attr]
     _, (h_BH, c_BH) = Recurrent(cell)(torch.ones(1, 1, 1).double(), None, cell.begin(1, (c := randn(1, 1), c)))
 
     def sigmoid(a: float) -> float:

@@ -64,8 +64,6 @@ def test_native_serves_what_it_computes_and_refuses_the_rest(name: str) -> None:
 
 def test_auto_says_once_what_it_took(caplog: pytest.LogCaptureFixture) -> None:
     class Renamed(RWA):
-        kernel = "heard once"
-
         def __init__(self) -> None:
             super().__init__(2, 2)
             self.kernel = "heard once"

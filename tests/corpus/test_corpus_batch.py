@@ -176,3 +176,29 @@ def test_encode_pairs() -> None:
 def test_padding_share() -> None:
     assert padding_share([[0, 1], [2]], [1, 3, 2]) == pytest.approx(2 / 8)
     assert padding_share([], []) == 0.0
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60),
+    pool=st.integers(1, 4),
+    size=st.one_of(st.none(), st.integers(1, 9)),
+)
+def test_small_pools_hold_every_row_once_and_keep_the_limits(
+    lengths: list[tuple[int, int]], pool: int, size: int | None
+) -> None:
+    sources, targets = [s for s, _ in lengths], [t for _, t in lengths]
+    tokens = None if size is not None else 100
+    plan = plan_epoch(sources, targets, size=size, tokens=tokens, seed=1, epoch=1, pool=pool)
+    assert sorted(row for rows in plan for row in rows) == list(range(len(lengths)))
+    for rows in plan:
+        cost = len(rows) * (max(sources[r] for r in rows) + max(targets[r] for r in rows) + 2)
+        assert len(rows) <= size if size is not None else cost <= 100 or len(rows) == 1
+
+
+def test_without_buckets_batches_hold_mixed_lengths() -> None:
+    lengths = [1] * 500 + [30] * 500
+    mixed = plan_epoch(lengths, lengths, size=100, tokens=None, seed=1, epoch=1, pool=1)
+    assert len(mixed) == 10
+    assert all({lengths[row] for row in rows} == {1, 30} for rows in mixed)
+    sorted_plan = plan_epoch(lengths, lengths, size=100, tokens=None, seed=1, epoch=1)
+    assert all(len({lengths[row] for row in rows}) == 1 for rows in sorted_plan)

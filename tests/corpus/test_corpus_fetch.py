@@ -36,9 +36,9 @@ def home(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         (folder / name).write_bytes(content)
 
     def handler(*args: object) -> Quiet:
-        return Quiet(*args, directory=str(folder))
+        return Quiet(*args, directory=str(folder))  # type: ignore[arg-type]
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:  # type: ignore[arg-type]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield folder, f"http://127.0.0.1:{server.server_port}"

@@ -73,6 +73,12 @@ def test_json_lines(name: str, write: Write) -> None:
     assert (result.pairs, result.format) == (PAIRS, "jsonl")
 
 
+def test_json_lines_with_the_usual_keys_beside_language_keys(write: Write) -> None:
+    lines = [{"de": "ein Haus", "en": "a house", "source": "x"}, {"source": "zwei Häuser", "target": "two houses"}]
+    path = write("pairs.jsonl", "\n".join(json.dumps(line) for line in lines))
+    assert read_pairs([path], source_key="de", target_key="en").pairs == PAIRS
+
+
 def test_json_lines_of_translations(write: Write) -> None:
     path = write("pairs.jsonl", '{"translation": {"de": "ein Haus", "en": "a house"}}\n')
     assert read_pairs([path], source_key="de", target_key="en").pairs == PAIRS[:1]
