@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
-from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -26,36 +28,55 @@ config_app = typer.Typer(help="Configuration of recipes and runs.", no_args_is_h
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory made by `s2s train`.", show_default=False)
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where it runs; auto takes a GPU where there is one.")]
+
+_REFUSED_BY_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 
 
 def main() -> None:
     """Entry point: a user's mistake is a message and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", newline="\n")  # as the input is, whatever the locale
+    if "" not in sys.path:
+        sys.path.append("")  # one's own core in the current folder: model.core=python:mymodule:MyCell
     try:
         app()
     except UserError as error:
-        _console().print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_THE_SYSTEM:
+            raise
+        place = error.filename or "standard output or a file"
+        _fail(f"{place}: the system refused ({error.strerror}); mend that and try again")
 
 
-def _plain(text: str) -> str:
+def _fail(message: str) -> NoReturn:
     from rich.markup import escape
 
-    return escape(text)
+    _console().print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from s2s.build.say import make_console
 
-    return Console(stderr=True)
+    return make_console()
 
 
 def _version(wanted: bool) -> None:
@@ -120,7 +141,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option(help="File for the answers, one a line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Scores as JSON on standard output.")] = False,
     skip_bad: Annotated[bool, typer.Option(help="Count malformed lines instead of stopping.")] = False,
-    device: DeviceOption = "auto",
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Score a run: exact match, BLEU, chrF and TER with sacreBLEU's signature."""
     from s2s.build.verbs import evaluate_verb
@@ -132,7 +153,7 @@ def evaluate(
         batch_size=batch_size,
         output=output,
         skip_bad=skip_bad,
-        device=device,
+        device=device.value,
         console=_console(),
     )
     typer.echo(_json(scores) if as_json else line)
@@ -151,49 +172,24 @@ def translate(
     n_best: Annotated[int, typer.Option(min=1, help="Answers a line; more than one prints number, score, text.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences decoded at once.")] = None,
-    device: DeviceOption = "auto",
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Translate standard input line by line: N lines in, N lines out."""
-    from s2s.session import load, translate_lines
+    from s2s.build.report import one_line
+    from s2s.session import load, text_lines, translate_lines
 
-    translator = load(run, device=device)  # type: ignore[arg-type]
+    translator = load(run, device=device.value)
     chunk = 1 if sys.stdin.isatty() else 1024
-    kept: list[str] = []
-    answers = translate_lines(
-        translator, _remember(_stdin_lines(), kept), n_best=n_best, beam=beam, batch_size=batch_size, chunk=chunk
-    )
-    for number, found in enumerate(answers, start=1):
-        source = kept.pop(0) if as_json else ""
+    lines = text_lines(sys.stdin.buffer, "standard input")
+    answers = translate_lines(translator, lines, n_best=n_best, beam=beam, batch_size=batch_size, chunk=chunk)
+    for number, (source, found) in enumerate(answers, start=1):
         if as_json:
             typer.echo(_json({"source": source, "translations": [answer._asdict() for answer in found]}))
         elif n_best == 1:
-            typer.echo(_one_line(found[0].text))
+            typer.echo(one_line(found[0].text))
         else:
             for answer in found:
-                typer.echo(f"{number}\t{answer.score:.4f}\t{_one_line(answer.text)}")
-
-
-def _remember(lines: Iterator[str], kept: list[str]) -> Iterator[str]:
-    for line in lines:
-        kept.append(line)
-        yield line
-
-
-def _one_line(text: str) -> str:
-    """N lines in, N lines out, whatever a model writes."""
-    return text.replace("\r", " ").replace("\n", " ")
-
-
-def _stdin_lines() -> Iterator[str]:
-    """Lines of standard input; only a line feed ends one."""
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"standard input, line {number}: not UTF-8 ({error.reason} at byte {error.start}); convert it first,"
-                " for example with iconv -t utf-8"
-            ) from None
+                typer.echo(f"{number}\t{answer.score:.4f}\t{one_line(answer.text)}")
 
 
 @app.command()
@@ -201,7 +197,7 @@ def serve(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one. 5000 if left out.")] = None,
     host: Annotated[str | None, typer.Option(help="Address; the loopback if left out.")] = None,
-    device: DeviceOption = "auto",
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Answer at a REST endpoint in the dialect of LibreTranslate."""
     try:
@@ -210,7 +206,7 @@ def serve(
         raise MissingExtraError(error.name or "fastapi", "serve", "s2s serve") from None
     from s2s.session import load
 
-    translators = [load(path, device=device) for path in runs]  # type: ignore[arg-type]
+    translators = [load(path, device=device.value) for path in runs]
     defaults = translators[0].config.serve
     settings = Settings(char_limit=defaults.char_limit, batch_limit=defaults.batch_limit)
     run(

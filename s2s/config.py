@@ -1,42 +1,34 @@
 """The whole configuration of a run: one schema, checked before anything starts.
 
-Every key has its default, its bounds and its one-line meaning here and nowhere else. `config_io.py` reads TOML files
-and command-line overrides into it and words the errors.
+Every key has its default, its bounds and its one-line meaning here (those of `[model]` in `config_model.py`) and
+nowhere else. `config_io.py` reads TOML files and command-line overrides into it and words the errors.
 """
 
 from __future__ import annotations
 
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Core = Literal["elman", "lstm", "gru", "rwa", "statistical", "sru"]
+from s2s.config_base import NonNegative, Positive, Probability, Section
+from s2s.config_model import Core, Model, ResolvedSide, Side
+
+__all__ = [
+    "Config",
+    "Core",
+    "Data",
+    "Metric",
+    "Model",
+    "ResolvedSide",
+    "Search",
+    "Section",
+    "Serve",
+    "Side",
+    "Text",
+    "Training",
+]
+
 Metric = Literal["loss", "exact_match", "token_accuracy", "bleu", "chrf", "ter"]
-
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    """Strict: an unknown key is an error, and nothing changes after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _none_is_spelt(cls, values: Any) -> Any:
-        """TOML has no null, so `none` stands for it where a key may be empty."""
-        if not isinstance(values, dict):
-            return values
-        return {key: None if value == "none" and cls.may_be_none(key) else value for key, value in values.items()}
-
-    @classmethod
-    def may_be_none(cls, key: str) -> bool:
-        """Whether a key of this section may be left empty."""
-        field = cls.model_fields.get(key)
-        return field is not None and NoneType in get_args(field.annotation)
 
 
 class Data(Section):
@@ -86,128 +78,6 @@ class Text(Section):
     character_coverage: float = Field(1.0, gt=0.0, le=1.0, description="SentencePiece: share of characters kept.")
 
 
-class Side(Section):
-    """Keys of one side of the model; a key left out takes the value of `[model]`."""
-
-    core: Core | str | None = Field(None, description="Recurrent core of this side.")
-    hidden_size: Positive | None = Field(None, description="Width of each recurrent layer (each direction).")
-    layers: Positive | None = Field(None, description="Recurrent layers.")
-    embedding_size: Positive | None = Field(None, description="Width of the embeddings.")
-    bidirectional: bool | None = Field(None, description="Read in both directions (encoder only).")
-    residual: bool | None = Field(None, description="Residual connections around the layers after the first.")
-    dropout: Probability | None = Field(None, description="Dropout between layers.")
-    embedding_dropout: Probability | None = Field(None, description="Dropout on embeddings.")
-    variational_dropout: bool | None = Field(None, description="One dropout mask for all steps of a sequence.")
-
-
-class Model(Section):
-    """The network. Keys here hold for both sides; `[model.encoder]` and `[model.decoder]` win."""
-
-    kind: Literal["seq2seq"] = Field("seq2seq", description="Which model is built.")
-    core: Core | str = Field(
-        "lstm",
-        description="elman, lstm, gru, rwa, statistical (alias sru: the Statistical Recurrent Unit), or one's own as"
-        " python:package.module:Class.",
-    )
-    hidden_size: Positive = Field(256, description="Width of each recurrent layer (each direction).")
-    layers: Positive = Field(1, description="Recurrent layers of each side.")
-    embedding_size: Positive = Field(256, description="Width of the embeddings.")
-    bidirectional: bool = Field(True, description="The encoder reads in both directions.")
-    residual: bool = Field(False, description="Residual connections around the layers after the first.")
-    dropout: Probability = Field(0.0, description="Dropout between layers.")
-    embedding_dropout: Probability = Field(0.0, description="Dropout on embeddings.")
-    output_dropout: Probability = Field(0.0, description="Dropout before the output layer.")
-    variational_dropout: bool = Field(False, description="One dropout mask for all steps of a sequence.")
-    attention: Literal["none", "bahdanau", "luong", "book", "joey"] = Field(
-        "luong", description="Preset of score x query x feed x readout, or none."
-    )
-    attention_score: Literal["dot", "general", "additive"] | None = Field(None, description="Overrides the preset.")
-    attention_query: Literal["previous", "current"] | None = Field(None, description="Overrides the preset.")
-    attention_feed: Literal["none", "context", "attentional"] | None = Field(None, description="Overrides the preset.")
-    readout: Literal["affine", "tanh", "deep"] | None = Field(
-        None, description="Before the output layer: nothing, tanh layer of [context; state], or of both and embedding."
-    )
-    bridge: Literal["copy", "output", "linear", "tanh"] = Field(
-        "tanh", description="Encoder to decoder: whole state, last output only, or a (tanh) layer of the last output."
-    )
-    peeky: bool = Field(False, description="The encoder's last output joins every decoder input and readout.")
-    reverse_source: bool = Field(False, description="Feed the source backwards.")
-    tie: Literal["none", "decoder", "all"] = Field(
-        "none", description="Share weights: target embedding with output layer, or source embedding too."
-    )
-    init: Literal["torch", "normal", "truncated_normal", "xavier", "he"] = Field(
-        "torch", description="Initial weights."
-    )
-    init_std: float = Field(0.1, gt=0.0, description="Standard deviation of normal and truncated_normal.")
-    recurrent_init: Literal["same", "orthogonal"] = Field("same", description="Initial recurrent weights.")
-    embedding_std: float | None = Field(
-        None, gt=0.0, description="Standard deviation of the initial embeddings; none: 1 / sqrt(embedding_size)."
-    )
-    activation: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="Elman: activation.")
-    forget_bias: float | None = Field(None, description="LSTM: initial bias of the forget gate.")
-    peephole: bool = Field(False, description="LSTM: the gates see the cell.")
-    forget_gate: bool = Field(True, description="LSTM: with forget gate.")
-    reset: Literal["after", "before"] = Field("after", description="GRU: reset after or before the product.")
-    phi_size: Positive = Field(200, description="Statistical RU: width of phi.")
-    recurrent_size: Positive = Field(60, description="Statistical RU: width of r.")
-    decays: list[Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(
-        [0.0, 0.25, 0.5, 0.9, 0.99], min_length=1, description="Statistical RU: decays of its averages."
-    )
-    variant: Literal["full", "iid", "recurrent", "multiscale"] = Field("full", description="Statistical RU: ablation.")
-    backend: Literal["auto", "reference", "native"] = Field("auto", description="Which scan runs the cores.")
-    encoder: Side = Field(Side(), description="Keys of the encoder.")
-    decoder: Side = Field(Side(), description="Keys of the decoder.")
-
-    def side(self, name: Literal["encoder", "decoder"]) -> ResolvedSide:
-        """The keys of one side, with those of `[model]` where the side is silent. A decoder reads in one direction."""
-        own: Side = getattr(self, name)
-        values = {
-            key: getattr(self, key) if getattr(own, key) is None else getattr(own, key) for key in Side.model_fields
-        }
-        if name == "decoder" and own.bidirectional is None:
-            values["bidirectional"] = False
-        if values["core"] == "sru":
-            values["core"] = "statistical"
-        return ResolvedSide(**values)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Model:
-        if self.decoder.bidirectional:
-            raise ValueError("decoder.bidirectional: a decoder writes from left to right; leave this key out")
-        if self.bridge == "copy":
-            self._same_on_both_sides("copy hands the encoder's whole state over")
-        query = self.attention_query or ("previous" if self.attention == "bahdanau" else "current")
-        if query == "previous" and self.attention_feed == "attentional":
-            raise ValueError("attention_feed: the attentional vector needs attention_query = 'current'")
-        if self.attention == "none" and (self.attention_score or self.attention_query or self.attention_feed):
-            raise ValueError("attention = 'none' takes no attention_score, attention_query or attention_feed")
-        return self
-
-    def _same_on_both_sides(self, why: str) -> None:
-        encoder, decoder = self.side("encoder"), self.side("decoder")
-        for key in ("core", "hidden_size", "layers"):
-            if (left := getattr(encoder, key)) != (right := getattr(decoder, key)):
-                raise ValueError(
-                    f"bridge = 'copy': {why}, so {key} must be equal, but is {left!r} and {right!r}; use tanh"
-                )
-        if encoder.bidirectional:
-            raise ValueError(f"bridge = 'copy': {why}, so bidirectional must be false; or use bridge = 'tanh'")
-
-
-class ResolvedSide(Section):
-    """One side of the model with every key decided."""
-
-    core: str
-    hidden_size: int
-    layers: int
-    embedding_size: int
-    bidirectional: bool
-    residual: bool
-    dropout: float
-    embedding_dropout: float
-    variational_dropout: bool
-
-
 class Training(Section):
     """How long, how fast and by which rule. The first of `epochs`, `updates`, `minutes` reached ends the run."""
 
@@ -222,7 +92,9 @@ class Training(Section):
     threads: Positive | None = Field(None, description="CPU threads; none: one a core.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Optimiser.")
     learning_rate: float = Field(1e-3, gt=0.0, description="Highest learning rate.")
-    betas: tuple[Probability, Probability] = Field((0.9, 0.999), description="Adam: decays of the two moments.")
+    betas: tuple[Probability, Probability] = Field(
+        (0.9, 0.999), strict=False, description="Adam: decays of the two moments."
+    )
     epsilon: float = Field(1e-8, gt=0.0, description="Adam: added to the denominator.")
     momentum: Probability = Field(0.0, description="SGD: momentum.")
     weight_decay: float = Field(0.0, ge=0.0, description="Weight decay (decoupled with adamw).")

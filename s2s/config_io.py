@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from s2s.config import Config, Section
 from s2s.errors import UserError
@@ -84,36 +84,45 @@ def check(tree: Mapping[str, Any], where: str) -> Config:
 def _problem(problem: Any) -> str:
     path = [str(part) for part in problem["loc"]]
     dotted = ".".join(path) or "configuration"
+    got = problem["input"]
     if problem["type"] == "extra_forbidden":
         return f"{dotted}: unknown key{_did_you_mean(path)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         inner = path and _section(path) is None
-        return f"{dotted} = {problem['input']!r}: {message}" if inner else f"{dotted}: {message}"
-    return f"{dotted} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"{dotted} = {got!r}: {message}" if inner else f"{dotted}: {message}"
+    if problem["type"] == "model_type":
+        return f"{dotted} = {got!r}: this is a section; write [{dotted}] and its keys, or {dotted}.key = value"
+    hint = " (true or false)" if problem["type"] == "bool_type" else ""
+    return f"{dotted} = {got!r}: {message[0].lower()}{message[1:]}{hint}"
 
 
 def _did_you_mean(path: list[str]) -> str:
-    near = difflib.get_close_matches(".".join(path), all_keys(), n=1, cutoff=0.75)
-    if not near:
-        near = [
-            key for key in all_keys() if difflib.SequenceMatcher(None, key.split(".")[-1], path[-1]).ratio() > 0.75
-        ][:1]
+    known = [*all_keys(), *_all_sections()]
+    names = [key.rpartition(".")[2] for key in known]
+    near = [] if path[-1] in names else difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.75)
+    if not near:  # the right name, or nearly, in the wrong section
+        last = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.75)
+        near = [key for key, name in zip(known, names, strict=True) if name in last][:1]
     return f"; did you mean {near[0]}?" if near else "; `s2s config explain` lists all keys"
 
 
-def _section(path: list[str]) -> type[BaseModel] | None:
+def _all_sections() -> list[str]:
+    return list(dict.fromkeys(table for key in all_keys() if (table := key.rpartition(".")[0])))
+
+
+def _section(path: list[str]) -> type[Section] | None:
     """The section that a path names, or None where it names a key (or nothing)."""
-    section: type[BaseModel] = Config
+    section: type[Section] = Config
     for part in path:
         field = section.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
             return None
         section = field.annotation
     return section
 
 
-def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+def all_keys(section: type[Section] = Config, prefix: str = "") -> list[str]:
     """Every dotted key of the schema, in order."""
     keys: list[str] = []
     for name in section.model_fields:
@@ -138,7 +147,9 @@ def explain(wanted: str = "") -> Iterator[tuple[str, str, str, str]]:
         assert section is not None
         field = section.model_fields[last]
         allowed = _allowed(_schema_of(properties, key.split(".")))
-        yield key, _text(field.get_default(call_default_factory=True)), allowed, field.description or ""
+        default = field.get_default(call_default_factory=True)
+        unset = default is None and not section.may_be_none(last)
+        yield key, "not set" if unset else _text(default), allowed, field.description or ""
 
 
 def _schema_of(schema: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
@@ -153,7 +164,8 @@ def _schema_of(schema: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
 
 def _allowed(node: Mapping[str, Any]) -> str:
     if "anyOf" in node:
-        return " | ".join(dict.fromkeys(_allowed(option) for option in node["anyOf"]))
+        options = [option for option in node["anyOf"] if not (option.get("type") == "null" and _lists_none(node))]
+        return " | ".join(dict.fromkeys(_allowed(option) for option in options))
     if "enum" in node:
         return " | ".join(map(str, node["enum"]))
     if node.get("type") == "array":
@@ -164,6 +176,10 @@ def _allowed(node: Mapping[str, Any]) -> str:
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = " ".join(f"{sign} {node[key]:g}" for key, sign in bounds.items() if key in node)
     return f"{name} {limits}".strip()
+
+
+def _lists_none(node: Mapping[str, Any]) -> bool:
+    return any("none" in option.get("enum", ()) for option in node["anyOf"])
 
 
 def _text(value: Any) -> str:

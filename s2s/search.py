@@ -63,7 +63,7 @@ def penalty(length: int, exponent: float) -> float:
 
 
 def _log_probabilities(logits_RV: Tensor, limits: Limits) -> Tensor:
-    log_p_RV = logits_RV.float().log_softmax(-1)
+    log_p_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32)).log_softmax(-1)
     if limits.forbidden:
         log_p_RV[:, list(limits.forbidden)] = -torch.inf
     return log_p_RV
@@ -123,8 +123,8 @@ def beam(
 ) -> list[list[Hypothesis]]:
     """Beam search: up to `width` hypotheses a sentence, best first, in the order of the memory.
 
-    A sentence leaves when `width` of its hypotheses are finished or its length limit is reached; hypotheses that the
-    limit cuts off rank behind every finished one.
+    A sentence leaves when `width` of its hypotheses are finished or its length limit is reached; there a hypothesis may
+    still end, and those that do not are cut off and rank behind every finished one.
     """
     count = len(limits.longest)
     if not count:
@@ -137,10 +137,12 @@ def beam(
     empty = torch.empty(count, width, 0, dtype=torch.int64, device=device)
     beams = _Beams(list(range(count)), empty, score_BK, {sentence: [] for sentence in range(count)})
     token_R = torch.full((count * width,), limits.bos, device=device)
-    while beams.sentences:
+    while True:
         logits_RV, state = model.step(token_R, state, memory)
         log_p_RV = _log_probabilities(logits_RV, limits)
         parent_BK, keep = _extend(beams, log_p_RV.view(len(beams.sentences), width, -1), limits, length_penalty)
+        if not keep:
+            break
         offset_B1 = torch.arange(parent_BK.shape[0], device=device).unsqueeze(1) * width
         rows_BK = parent_BK + offset_B1
         if len(keep) < parent_BK.shape[0]:
@@ -149,7 +151,7 @@ def beam(
             rows_BK, memory = rows_BK[index], model.select(memory, index)
         state = model.reorder(state, rows_BK.flatten())
         token_R = beams.tokens_BKL[:, :, -1].flatten()
-    return [_ranked(beams.done[sentence]) for sentence in range(count)]
+    return [_ranked(beams.done[sentence])[:width] for sentence in range(count)]
 
 
 def _extend(beams: _Beams, log_p_BKV: Tensor, limits: Limits, length_penalty: float) -> tuple[Tensor, list[int]]:
@@ -161,43 +163,49 @@ def _extend(beams: _Beams, log_p_BKV: Tensor, limits: Limits, length_penalty: fl
     parent_BC, token_BC = flat_BC // vocabulary, flat_BC % vocabulary
     ended_BC = token_BC == limits.eos
     _collect_ended(beams, score_BC, parent_BC, ended_BC, width, length_penalty)
+    _cut_off(beams, limits, width, length_penalty)
     order_BK = ended_BC.to(torch.int8).sort(dim=1, stable=True).indices[:, :width]
     parent_BK = parent_BC.gather(1, order_BK)
     beams.score_BK = score_BC.masked_fill(ended_BC, -torch.inf).gather(1, order_BK)
     history = beams.tokens_BKL.gather(1, parent_BK.unsqueeze(-1).expand(-1, -1, beams.tokens_BKL.shape[2]))
     beams.tokens_BKL = torch.cat([history, token_BC.gather(1, order_BK).unsqueeze(-1)], -1)
-    return parent_BK, _going_on(beams, limits, width, length_penalty)
+    return parent_BK, _going_on(beams, limits, width)
 
 
 def _collect_ended(
     beams: _Beams, score_BC: Tensor, parent_BC: Tensor, ended_BC: Tensor, width: int, length_penalty: float
 ) -> None:
     """Store the hypotheses whose end of sentence is among the `width` best candidates of their sentence."""
-    hits = (ended_BC[:, :width] & ~score_BC[:, :width].isneginf()).nonzero()
-    length = beams.tokens_BKL.shape[2] + 1
-    for row, column in hits.tolist():
-        logp = float(score_BC[row, column])
-        words = beams.tokens_BKL[row, int(parent_BC[row, column])].tolist()
-        hypothesis = Hypothesis(words, logp / penalty(length, length_penalty), logp, True)
-        beams.done[beams.sentences[row]].append(hypothesis)
+    rows, columns = (ended_BC[:, :width] & ~score_BC[:, :width].isneginf()).nonzero(as_tuple=True)
+    divisor = penalty(beams.tokens_BKL.shape[2] + 1, length_penalty)
+    words = beams.tokens_BKL[rows, parent_BC[rows, columns]].tolist()
+    for row, tokens, logp in zip(rows.tolist(), words, score_BC[rows, columns].tolist(), strict=True):
+        beams.done[beams.sentences[row]].append(Hypothesis(tokens, logp / divisor, logp, True))
 
 
-def _going_on(beams: _Beams, limits: Limits, width: int, length_penalty: float) -> list[int]:
-    """Batch rows whose sentence needs more steps; those at their limit hand over what they have."""
-    keep = []
+def _cut_off(beams: _Beams, limits: Limits, width: int, length_penalty: float) -> None:
+    """Sentences at their length limit hand over what they have, but for the beams that have just ended."""
+    length = beams.tokens_BKL.shape[2]
+    divisor = penalty(length + 1, length_penalty)
+    for row, sentence in enumerate(beams.sentences):
+        done = beams.done[sentence]
+        if length < limits.longest[sentence] or len(done) >= width:
+            continue
+        ended = [hypothesis.tokens for hypothesis in done]
+        for tokens, logp in zip(beams.tokens_BKL[row].tolist(), beams.score_BK[row].tolist(), strict=True):
+            if logp > -torch.inf and tokens not in ended:
+                done.append(Hypothesis(tokens, logp / divisor, logp, False))
+
+
+def _going_on(beams: _Beams, limits: Limits, width: int) -> list[int]:
+    """Batch rows whose sentence needs more steps."""
     length = beams.tokens_BKL.shape[2]
     dead = beams.score_BK.isneginf().all(1).tolist()
-    for row, sentence in enumerate(beams.sentences):
-        if len(beams.done[sentence]) >= width or dead[row]:
-            continue
-        if length <= limits.longest[sentence]:
-            keep.append(row)
-            continue
-        for tokens, logp in zip(beams.tokens_BKL[row].tolist(), beams.score_BK[row].tolist(), strict=True):
-            if logp > -torch.inf:
-                cut = tokens[: limits.longest[sentence]]
-                beams.done[sentence].append(Hypothesis(cut, logp / penalty(length, length_penalty), logp, False))
-    return keep
+    return [
+        row
+        for row, sentence in enumerate(beams.sentences)
+        if not dead[row] and len(beams.done[sentence]) < width and length <= limits.longest[sentence]
+    ]
 
 
 def _narrow(beams: _Beams, keep: list[int], index: Tensor) -> None:

@@ -74,7 +74,7 @@ class Translator:
         """Up to `n_best` answers to each text, best first; N texts in, N lists out; a blank text gives one blank.
 
         Args:
-            texts: one sentence each.
+            texts: one sentence each; white space alone is a blank.
             n_best: answers a text; the beam is at least as wide.
             beam: beam width; 1 is greedy; None takes the run's.
             length_penalty: exponent of Wu's penalty; None takes the run's.
@@ -85,17 +85,21 @@ class Translator:
             ValueError: a number below 1.
         """
         settings = self.config.search
-        width = max(beam or settings.beam, n_best)
-        size = batch_size or settings.batch_size
-        if min(width, size, n_best) < 1:
-            raise ValueError(f"beam, n_best and batch_size must be at least 1, got {beam}, {n_best}, {batch_size}")
+        beam = settings.beam if beam is None else beam
+        size = settings.batch_size if batch_size is None else batch_size
+        longest = settings.max_length if max_length is None else max_length
+        if min(beam, size, n_best, longest) < 1:
+            got = f"{beam}, {n_best}, {size} and {longest}"
+            raise ValueError(f"beam, n_best, batch_size and max_length must be at least 1, got {got}")
         results: list[list[Translation]] = [[Translation("", 0.0, 0.0, True)] for _ in texts]
-        encoded = {row: ids for row, ids in enumerate(self.source.encode_batch(list(texts))) if ids}
-        rows = sorted(encoded, key=lambda row: len(encoded[row]))
+        encoded = dict(enumerate(self.source.encode_batch(list(texts))))
+        rows = sorted(
+            (row for row in encoded if encoded[row] and texts[row].strip()), key=lambda row: len(encoded[row])
+        )
         exponent = settings.length_penalty if length_penalty is None else length_penalty
         for start in range(0, len(rows), size):
             chunk = rows[start : start + size]
-            found = self._search([encoded[row] for row in chunk], width, exponent, max_length or settings.max_length)
+            found = self._search([encoded[row] for row in chunk], max(beam, n_best), exponent, longest)
             for row, hypotheses in zip(chunk, found, strict=True):
                 results[row] = [self._translation(hypothesis) for hypothesis in hypotheses[:n_best]]
         return results
@@ -126,10 +130,14 @@ class Translator:
 
     def align(self, source: str, target: str | None = None) -> Alignment | None:
         """Attention weights while writing `target` (or the model's own answer); None for a model without attention."""
-        answer = self.translate([source], beam=1)[0][0].text if target is None else target
-        source_ids, target_ids = self.source.encode(source), self.target.encode(answer)
+        source_ids = self.source.encode(source)
         if not source_ids or self.model.decoder.attention is None:
             return None
+        if target is None:
+            (best,) = self._search([source_ids], 1, 0.0, self.config.search.max_length)[0]
+            target_ids = best.tokens
+        else:
+            target_ids = self.target.encode(target)
         with torch.inference_mode():
             inputs = torch.tensor([[BOS, *target_ids]], device=self.device)
             _, weights = self.model.decoder(inputs, self._encode([source_ids]))

@@ -85,7 +85,9 @@ class Attention(nn.Module):
         rows, steps, _ = query_RTQ.shape
         sentences, positions = mask_BS.shape
         query = query_RTQ.reshape(sentences, rows // max(sentences, 1) * steps, query_RTQ.shape[2])
-        scores = self._scores(query, keys).float().masked_fill(~mask_BS.unsqueeze(1), MASKED)
+        scores = self._scores(query, keys)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # a softmax over half precision is coarse
+        scores = scores.masked_fill(~mask_BS.unsqueeze(1), MASKED)
         weights = scores.softmax(-1)
         context = torch.bmm(weights.to(values_BSE.dtype), values_BSE)
         return context.view(rows, steps, self.value_size), weights.view(rows, steps, positions)

@@ -69,6 +69,9 @@ class Decoder(nn.Module):
         readout_size: F of the tanh and deep readouts.
         context_size: C; 0 unless peeky.
         dropout: on the features.
+
+    Raises:
+        ValueError: attentional feed with the previous state's query, where the fed vector would not be known yet.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class Decoder(nn.Module):
         self.embedding, self.stack, self.attention = embedding, stack, attention
         self.query: Query = query
         self.feed: Feed = feed if attention is not None else "none"
+        if self.query == "previous" and self.feed == "attentional":
+            raise ValueError("the attentional vector is fed to the next step, so its query is the current state")
         self.peeky = context_size > 0
         self.dropout = dropout
         value_size = attention.value_size if attention is not None else 0

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2s.kernels.cross_entropy import linear_cross_entropy
 from s2s.models.seq2seq import Seq2Seq
 
 
@@ -40,8 +41,8 @@ class Loss(NamedTuple):
 
 
 def token_loss(logits_NV: Tensor, target_N: Tensor, *, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy with the share `smoothing` spread evenly over all V tokens (Szegedy et al. 2016), in float32."""
-    log_p_NV = logits_NV.float().log_softmax(-1)
+    """Cross-entropy with the share `smoothing` spread evenly over all V tokens (Szegedy et al. 2016)."""
+    log_p_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)).log_softmax(-1)
     nll = F.nll_loss(log_p_NV, target_N, reduction="sum")
     total = nll
     if smoothing:
@@ -52,7 +53,15 @@ def token_loss(logits_NV: Tensor, target_N: Tensor, *, smoothing: float = 0.0) -
 
 
 def sequence_loss(model: Seq2Seq, batch: PairBatch, *, padding: int = 0, smoothing: float = 0.0) -> Loss:
-    """The loss of a batch of pairs under teacher forcing. Logits are made for real positions only."""
+    """The loss of a batch of pairs under teacher forcing, over real positions only.
+
+    With gradients the logits are made and used up in chunks (`kernels.cross_entropy`), so they never exist as a whole.
+    """
     features_BTF, _ = model(batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
     real_BT = batch.target_out_BT != padding
-    return token_loss(model.output(features_BTF[real_BT]), batch.target_out_BT[real_BT], smoothing=smoothing)
+    features_NF, target_N = features_BTF[real_BT], batch.target_out_BT[real_BT]
+    if not torch.is_grad_enabled():
+        return token_loss(model.output(features_NF), target_N, smoothing=smoothing)
+    weight, bias = model.output.weight, model.output.bias
+    total, nll, hits = linear_cross_entropy(features_NF, weight, bias, target_N, smoothing=smoothing)
+    return Loss(total, nll, hits, target_N.numel())

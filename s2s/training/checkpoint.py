@@ -20,7 +20,9 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 
 from s2s.errors import UserError
-from s2s.training.files import disk_error, flush, sha256, write_atomically, write_json, write_text
+from s2s.training.files import disk_errors, flush, sha256, write_atomically, write_json, write_text
+
+NEEDED = {"model.safetensors", "optimizer.safetensors", "generators.safetensors", "state.json"}
 
 
 @dataclass(frozen=True)
@@ -52,29 +54,44 @@ class Checkpoints:
         """
         name = f"step-{update}"
         beside = self.folder / f".{name}.{os.getpid()}.tmp"
+        with disk_errors(self.folder / name):
+            try:
+                self._clear_leftovers()
+                beside.mkdir(parents=True)
+                _write_parts(beside, parts, state)
+                self._put_in_place(beside, name)
+                write_text(self.folder / "latest", name + "\n")
+            except BaseException:
+                shutil.rmtree(beside, ignore_errors=True)
+                raise
+        self._drop_old(update)
+
+    def _put_in_place(self, beside: Path, name: str) -> None:
+        """Give the whole folder its name; one that has it already makes way, and comes back if this fails."""
+        place, aside = self.folder / name, self.folder / f".{name}.old.tmp"
+        if place.exists():
+            os.replace(place, aside)
         try:
-            self._clear_leftovers()
-            beside.mkdir(parents=True)
-            _write_parts(beside, parts, state)
-            if (self.folder / name).exists():
-                shutil.rmtree(self.folder / name)
-            os.replace(beside, self.folder / name)
-            flush(self.folder)
-            write_text(self.folder / "latest", name + "\n")
-        except Exception as error:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise disk_error(self.folder / name, error) from error
-        self._drop_old(name)
+            os.replace(beside, place)
+        except BaseException:
+            if aside.exists():
+                os.replace(aside, place)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        flush(self.folder)
 
     def _clear_leftovers(self) -> None:
         """What a killed process left half-written."""
         for leftover in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def _drop_old(self, newest: str) -> None:
+    def _drop_old(self, newest: int) -> None:
+        """All but the last `keep`; a step after the newest is of a course that was given up (it was damaged)."""
+        self._clear_leftovers()
         steps = sorted(_step(path) for path in self.folder.glob("step-*"))
-        for step in steps[: -self.keep]:
-            if f"step-{step}" != newest:
+        past = [step for step in steps if step <= newest]
+        for step in steps:
+            if step not in past[-self.keep :]:
                 shutil.rmtree(self.folder / f"step-{step}", ignore_errors=True)
 
     def latest(self) -> Path:
@@ -123,6 +140,7 @@ def _write_parts(folder: Path, parts: Parts, state: dict[str, Any]) -> None:
     for name in names:
         flush(folder / name)
     write_json(folder / "manifest.json", {name: sha256(folder / name) for name in names})
+    flush(folder)
 
 
 def _step(path: Path) -> int:
@@ -138,6 +156,8 @@ def _damage(checkpoint: Path) -> str | None:
     try:
         hashes = json.loads(manifest.read_text(encoding="utf-8"))
     except ValueError:
+        hashes = None
+    if not isinstance(hashes, dict) or not hashes.keys() >= NEEDED:
         return f"{checkpoint.name} has a damaged manifest"
     for name, digest in hashes.items():
         if not (checkpoint / name).is_file() or sha256(checkpoint / name) != digest:
@@ -170,6 +190,8 @@ def _generators() -> tuple[dict[str, Tensor], Any]:
     tensors = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    if torch.backends.mps.is_available():
+        tensors["mps"] = torch.mps.get_rng_state()
     return tensors, {"python": random.getstate()}
 
 
@@ -181,6 +203,8 @@ def _load_generators(tensors: dict[str, Tensor], small: Any) -> None:
         for index in range(torch.cuda.device_count()):
             if (state := tensors.get(f"cuda.{index}")) is not None:
                 torch.cuda.set_rng_state(state, index)
+    if torch.backends.mps.is_available() and "mps" in tensors:
+        torch.mps.set_rng_state(tensors["mps"])
 
 
 def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

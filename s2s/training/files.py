@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         UserError: the disk refused (full, read-only, no permission).
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(beside)
-        flush(beside)
-        os.replace(beside, path)
-    except Exception as error:
-        beside.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+    with disk_errors(path):
+        try:
+            write(beside)
+            flush(beside)
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,10 +45,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Within the context a full or read-only disk is the user's to mend; any other error stays what it is.
+
+    Raises:
+        UserError: the disk refused.
+    """
+    try:
+        yield
+    except Exception as error:
+        wrapped = disk_error(path, error)
+        if wrapped is error:
+            raise
+        raise wrapped from error
+
+
 def disk_error(path: Path, error: Exception) -> Exception:
     """A full or read-only disk as the user's to mend; anything else as it is."""
     text = str(error)
-    refused = isinstance(error, OSError) or "os error" in text.lower() or "I/O error" in text or "IoError" in text
+    refused = isinstance(error, OSError) or any(sign in text.lower() for sign in ("os error", "i/o error", "ioerror"))
     if isinstance(error, UserError) or not refused:
         return error
     free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0

@@ -14,10 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from s2s.errors import MissingExtraError
 from s2s.training import loop
-from s2s.training.files import write_text
+from s2s.training.files import disk_errors, write_text
 
 SECONDS_BETWEEN_LINES = 20.0
 """How often a run without a terminal says how it goes."""
+UPDATES_A_LINE = 50
+"""How many updates a training line of `metrics.jsonl` sums up, unless a validation or the clock comes first."""
 
 
 class Sample(NamedTuple):
@@ -53,7 +55,7 @@ class RunLog:
         self.path = folder / "metrics.jsonl"
         self.console = console
         self._writer = _summary_writer(folder, start.update) if tensorboard else None
-        _cut_back(self.path, start.update)
+        _cut_back(self.path, start)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -86,24 +88,31 @@ class RunLog:
 
     def update(self, progress: loop.Progress, *, loss: float, rate: float, norm: float, tokens: int) -> None:
         """After each optimiser step."""
-        self._window.add(loss, tokens)
+        self._window.add(loss, tokens, rate=rate, norm=norm)
         speed = self._window.speed()
         self._bar.update(
             self._task, completed=progress.update, description=f"epoch {progress.epoch + 1}", loss=loss, rate=speed
         )
-        if self._window.count >= 50 or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+        quiet = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
+        if quiet and not self.console.is_terminal:
             mean = self._window.mean()
-            self._write(progress, "train", loss=mean, learning_rate=rate, gradient_norm=norm, tokens_per_second=speed)
-            if not self.console.is_terminal and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-                self.say(
-                    f"  update {progress.update:,}: loss {mean:.3f}, {speed:,.0f} tokens/s, {progress.seconds:.0f} s"
-                )
-                self._last_line = time.monotonic()
-            self._window = _Window()
+            self.say(f"  update {progress.update:,}: loss {mean:.3f}, {speed:,.0f} tokens/s, {progress.seconds:.0f} s")
+            self._last_line = time.monotonic()
+        if quiet or self._window.count >= UPDATES_A_LINE:
+            self._close_window(progress)
+
+    def _close_window(self, progress: loop.Progress) -> None:
+        """Write down what was trained since the last line."""
+        window = self._window
+        if window.count:
+            means = {"loss": window.mean(), "learning_rate": window.rate, "gradient_norm": window.norm}
+            self._write(progress, "train", **means, tokens_per_second=window.speed())
+        self._window = _Window()
 
     def validation(self, progress: loop.Progress, validation: Validation, *, best: bool) -> None:
         """After each validation."""
         scores = dict(validation.scores)
+        self._close_window(progress)
         self._write(progress, "valid", best=best, validation_seconds=validation.seconds, **scores)
         shown = "  ".join(f"{name} {_shown(name, value)}" for name, value in scores.items())
         mark = "  *best*" if best else ""
@@ -123,7 +132,7 @@ class RunLog:
 
     def _write(self, progress: loop.Progress, event: str, **values: Any) -> None:
         line = {"step": progress.update, "epoch": progress.epoch, "event": event, "seconds": round(progress.seconds, 3)}
-        with self.path.open("a", encoding="utf-8") as file:
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line | values) + "\n")
         if self._writer is not None:
             for name, value in values.items():
@@ -136,9 +145,11 @@ class _Window:
 
     def __init__(self) -> None:
         self.count, self._loss, self._tokens, self._started = 0, 0.0, 0, time.monotonic()
+        self.rate = self.norm = 0.0
 
-    def add(self, loss: float, tokens: int) -> None:
+    def add(self, loss: float, tokens: int, *, rate: float, norm: float) -> None:
         self.count, self._loss, self._tokens = self.count + 1, self._loss + loss * tokens, self._tokens + tokens
+        self.rate, self.norm = rate, norm
 
     def mean(self) -> float:
         return self._loss / max(self._tokens, 1)
@@ -153,17 +164,19 @@ def _shown(name: str, value: float) -> str:
     return f"{value:.4f}" if name == "loss" else f"{value:.2f}"
 
 
-def _cut_back(path: Path, update: int) -> None:
-    """Drop the lines after `update`: a resumed run writes them again."""
+def _cut_back(path: Path, start: loop.Progress) -> None:
+    """Drop the lines after `start`: a resumed run writes them again."""
     if not path.exists():
         return
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _belongs(line, update)]
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _belongs(line, start)]
     write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def _belongs(line: str, update: int) -> bool:
+def _belongs(line: str, start: loop.Progress) -> bool:
     try:
-        return bool(json.loads(line)["step"] <= update)
+        row = json.loads(line)
+        last = start.validated if row["event"] == "valid" else start.update
+        return bool(row["step"] <= last)
     except (ValueError, KeyError, TypeError):
         return False  # half a line of a process that was killed
 

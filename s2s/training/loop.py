@@ -145,6 +145,8 @@ def _stream(source: Source, epoch: int, batch: int) -> Iterator[tuple[tuple[int,
     """Batches without end, each with the position that follows it."""
     while True:
         plan = source.plan(epoch)
+        if not plan:
+            raise UserError("there is no batch to train on: the corpus has no pairs")
         for index in range(batch, len(plan)):
             after = (epoch, index + 1) if index + 1 < len(plan) else (epoch + 1, 0)
             yield after, source.batch(plan[index])

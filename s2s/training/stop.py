@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,8 +11,11 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Within the context, signals set a flag that the yielded function reads."""
+    """Within the context, signals set a flag that the yielded function reads (Python gives them to the main thread)."""
     stopped = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal stopped

@@ -1,0 +1,1 @@
+"""The only room where the configuration meets classes: explicit match, no registry."""

@@ -1,0 +1,66 @@
+"""From a run directory to a model that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from s2s.build.folder import RunFolder
+from s2s.build.model import build_model
+from s2s.build.text import Tokenizers, load_tokenizers
+from s2s.config import Config
+from s2s.errors import UserError
+from s2s.models import Seq2Seq
+from s2s.training.checkpoint import load_weights
+from s2s.training.hardware import pick_device, set_threads
+from s2s.translator import Translator
+
+
+def make_translator(
+    folder: RunFolder, config: Config, model: Seq2Seq, tokenizers: Tokenizers, device: torch.device
+) -> Translator:
+    return Translator(
+        model,
+        tokenizers.source,
+        tokenizers.target,
+        config=config,
+        name=config.name or folder.path.resolve().name,
+        languages=(config.data.source_lang or "src", config.data.target_lang or "tgt"),
+        device=device,
+    )
+
+
+def load_translator(
+    path: Path, *, device: Literal["auto", "cpu", "cuda", "mps"] = "auto", threads: int | None = None
+) -> Translator:
+    """The best model of a run.
+
+    Raises:
+        UserError: the folder is no run, or its parts are missing, damaged or don't belong together.
+    """
+    folder = RunFolder(path)
+    config, about = folder.read()
+    tokenizers = load_tokenizers(folder.path, config.text)
+    check_vocabulary(about, tokenizers, folder)
+    set_threads(threads)
+    place = pick_device(device)
+    sizes = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
+    model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
+    check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
+    return make_translator(folder, config, model.to(place).eval(), tokenizers, place)
+
+
+def check_vocabulary(metadata: Mapping[str, Any], tokenizers: Tokenizers, folder: RunFolder) -> None:
+    """Weights (or `run.json`) and tokenizers name the same vocabulary.
+
+    Raises:
+        UserError: they don't, so the answers would be gibberish.
+    """
+    if metadata.get("vocabulary") != tokenizers.hash:
+        raise UserError(
+            f"{folder.path}: the weights were trained with another vocabulary than the one in {folder.path / 'text'};"
+            " put the files of one run together again"
+        )

@@ -1,0 +1,191 @@
+"""The network that a configuration describes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Literal, assert_never, cast
+
+import torch
+from torch import Tensor, nn
+
+from s2s.config import Core, Model, ResolvedSide
+from s2s.cores import GRU, LSTM, RWA, Bidirectional, Cell, Elman, Layer, Recurrent, Stack, Statistical, initialise
+from s2s.errors import UserError
+from s2s.models import PRESETS, Attention, AttentionChoice, Bridge, Decoder, Embedding, Encoder, Seq2Seq
+
+
+def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int) -> Seq2Seq:
+    """A freshly initialised model.
+
+    Raises:
+        UserError: the sizes don't fit each other (with the keys to change).
+    """
+    encoder_side, decoder_side = model.side("encoder"), model.side("decoder")
+    encoder = Encoder(_embedding(encoder_side, source_vocabulary), _stack(model, encoder_side, 0))
+    choice = attention_choice(model)
+    context_size = encoder.output_size if model.peeky else 0
+    stack = _stack(model, decoder_side, context_size)
+    attention = _attention(model, choice, stack.output_size, encoder.output_size)
+    decoder = Decoder(
+        _embedding(decoder_side, target_vocabulary),
+        stack,
+        attention=attention,
+        query=choice.query,
+        feed=choice.feed,
+        readout=choice.readout,
+        readout_size=decoder_side.hidden_size if model.tie == "none" else decoder_side.embedding_size,
+        context_size=context_size,
+        dropout=model.output_dropout,
+    )
+    if model.tie == "all":
+        encoder.embedding.table = decoder.embedding.table
+    try:
+        summary_sizes = [layer.output_size for layer in cast(list[Layer], list(encoder.stack.layers))]
+        bridge = Bridge(model.bridge, summary_sizes, stack.seed_sizes)
+        whole = Seq2Seq(encoder, bridge, decoder, vocabulary=target_vocabulary, tied=model.tie != "none")
+    except ValueError as error:
+        raise UserError(f"{error}: change model.bridge, model.tie, model.readout or the sizes") from None
+    _initialise(model, whole)
+    return whole
+
+
+def attention_choice(model: Model) -> AttentionChoice:
+    """The preset with the keys that override it."""
+    plain = AttentionChoice("dot", "current", "none", "affine")
+    preset = plain if model.attention == "none" else PRESETS[model.attention]
+    return AttentionChoice(
+        model.attention_score or preset.score,
+        model.attention_query or preset.query,
+        model.attention_feed or preset.feed,
+        model.readout or preset.readout,
+    )
+
+
+def _attention(model: Model, choice: AttentionChoice, query_size: int, value_size: int) -> Attention | None:
+    if model.attention == "none":
+        return None
+    try:
+        return Attention(query_size, value_size, score=choice.score)
+    except ValueError as error:
+        raise UserError(
+            f"model.attention = {model.attention!r}: {error}. Set model.attention_score = 'general', make the encoder"
+            " one-way (model.bidirectional = false), or double model.decoder.hidden_size"
+        ) from None
+
+
+def _embedding(side: ResolvedSide, vocabulary: int) -> Embedding:
+    return Embedding(
+        vocabulary, side.embedding_size, dropout=side.embedding_dropout, variational=side.variational_dropout
+    )
+
+
+def _stack(model: Model, side: ResolvedSide, extra: int) -> Stack:
+    """The recurrent layers of one side; the bottom one reads `extra` more than the embedding."""
+    layers: list[Layer] = []
+    width = side.embedding_size + extra
+    for _ in range(side.layers):
+        layers.append(_layer(model, side, width))
+        width = layers[-1].output_size
+    return Stack(layers, dropout=side.dropout, variational=side.variational_dropout, residual=side.residual)
+
+
+def _layer(model: Model, side: ResolvedSide, width: int) -> Layer:
+    forward = Recurrent(build_cell(model, side.core, width, side.hidden_size), backend=model.backend)
+    if not side.bidirectional:
+        return forward
+    cell = build_cell(model, side.core, width, side.hidden_size)
+    return Bidirectional(forward, Recurrent(cell, reverse=True, backend=model.backend))
+
+
+def build_cell(model: Model, core: str, input_size: int, hidden_size: int) -> Cell:
+    """One recurrent core with the options that `model` has for it."""
+    if core.startswith("python:"):
+        return _own_cell(core, input_size, hidden_size)
+    match cast(Core, core):
+        case "elman":
+            return Elman(input_size, hidden_size, activation=model.activation)
+        case "lstm":
+            return LSTM(
+                input_size,
+                hidden_size,
+                forget_bias=model.forget_bias,
+                peephole=model.peephole,
+                forget_gate=model.forget_gate,
+            )
+        case "gru":
+            return GRU(input_size, hidden_size, reset=model.reset)
+        case "rwa":
+            return RWA(input_size, hidden_size)
+        case "statistical" | "sru":
+            return _statistical(model, input_size, hidden_size)
+        case never:
+            assert_never(never)
+
+
+def _statistical(model: Model, input_size: int, hidden_size: int) -> Statistical:
+    one = model.variant in ("iid", "recurrent")
+    return Statistical(
+        input_size,
+        hidden_size,
+        phi_size=model.phi_size,
+        recurrent_size=model.recurrent_size,
+        decays=None if one and len(model.decays) > 1 else tuple(model.decays),
+        variant=model.variant,
+    )
+
+
+def _own_cell(core: str, input_size: int, hidden_size: int) -> Cell:
+    """A user's own core: `python:package.module:Class`, called as `Class(input_size, hidden_size)`."""
+    module_name, _, name = core.removeprefix("python:").partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"model.core = {core!r}: {error}; expected python:package.module:Class with a module of the current folder"
+            " or on the Python path"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Cell)):
+        raise UserError(f"model.core = {core!r}: {name} is not a subclass of s2s.cores.Cell; derive it from that")
+    build: Callable[[int, int], Cell] = found  # every core's own signature begins with these two
+    try:
+        return build(input_size, hidden_size)
+    except TypeError as error:
+        raise UserError(f"model.core = {core!r}: {error}; it is called as {name}(input_size, hidden_size)") from error
+
+
+def _initialise(model: Model, whole: Seq2Seq) -> None:
+    """Weights by `model.init`; the cells know their own gates."""
+    has_forget_gate = "lstm" in (model.side("encoder").core, model.side("decoder").core) and model.forget_gate
+    initialise(
+        whole,
+        model.init,
+        std=model.init_std,
+        recurrent=model.recurrent_init,
+        forget_bias=model.forget_bias if has_forget_gate else None,
+    )
+    for module in whole.modules():
+        if isinstance(module, nn.Linear) and model.init != "torch":
+            _fill(module.weight, model.init, model.init_std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    # Embeddings, also where they are tied to the output layer: torch's N(0, 1) would make tied logits far too large.
+    tables = (whole.encoder.embedding.table, whole.decoder.embedding.table)
+    for table in {id(table): table for table in tables}.values():
+        nn.init.normal_(table.weight, std=model.embedding_std or table.embedding_dim**-0.5)
+        with torch.no_grad():
+            table.weight[0].zero_()
+
+
+def _fill(weight: Tensor, scheme: Literal["normal", "truncated_normal", "xavier", "he"], std: float) -> None:
+    match scheme:
+        case "normal":
+            nn.init.normal_(weight, std=std)
+        case "truncated_normal":
+            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+        case "xavier":
+            nn.init.xavier_uniform_(weight)
+        case "he":
+            nn.init.kaiming_normal_(weight)
+        case _:
+            assert_never(scheme)

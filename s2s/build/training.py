@@ -1,0 +1,168 @@
+"""From configuration, corpus and model to what the training loop works with."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, assert_never
+
+import torch
+from torch import nn
+
+from s2s import metrics
+from s2s.config import Config, Training
+from s2s.corpus.batch import Batch, Example, make_batch, plan_epoch
+from s2s.corpus.read import Pair
+from s2s.models import Loss, Seq2Seq, sequence_loss
+from s2s.text.vocab import PAD
+from s2s.training.hardware import Precision, autocast
+from s2s.training.log import Sample, Validation
+from s2s.training.loop import Settings
+from s2s.training.schedule import Schedule
+from s2s.translator import Translator
+
+_log = logging.getLogger("s2s")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The training examples, planned anew each epoch from seed and epoch alone."""
+
+    examples: Sequence[Example]
+    size: int | None
+    tokens: int | None
+    seed: int
+    reverse_source: bool
+    pool: int | None = None
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        sources = [len(example.source) for example in self.examples]
+        targets = [len(example.target) for example in self.examples]
+        tokens = self.tokens if self.size is None else None
+        return plan_epoch(sources, targets, size=self.size, tokens=tokens, seed=self.seed, epoch=epoch, pool=self.pool)
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        return make_batch(self.examples, rows, reverse_source=self.reverse_source)
+
+
+def build_settings(training: Training, precision: Precision) -> Settings:
+    """What the loop reads of `[training]`."""
+    return Settings(
+        epochs=training.epochs,
+        updates=training.updates,
+        minutes=training.minutes,
+        clip_norm=training.clip_norm,
+        validate_every=training.validate_every,
+        checkpoint_every=training.checkpoint_every,
+        metric=training.metric,
+        patience=training.patience,
+        precision=precision,
+    )
+
+
+def total_updates(training: Training, batches: Batches) -> int | None:
+    """Updates of the whole run, as far as epochs and updates tell."""
+    limits = [training.updates] if training.updates is not None else []
+    if training.epochs is not None:
+        limits.append(training.epochs * len(batches.plan(0)))
+    return min(limits, default=None)
+
+
+def build_schedule(training: Training, total: int | None) -> Schedule:
+    """The learning rate of each update."""
+    return Schedule(
+        kind=training.schedule,
+        peak=training.learning_rate,
+        warmup=training.warmup,
+        total=total or 0,
+        factor=training.plateau_factor,
+        patience=training.plateau_patience,
+    )
+
+
+def build_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser over all parameters; tied ones count once."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = training.learning_rate, training.weight_decay
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(
+                parameters, lr=rate, betas=training.betas, eps=training.epsilon, weight_decay=decay, fused=fused
+            )
+        case "adamw":
+            return torch.optim.AdamW(
+                parameters, lr=rate, betas=training.betas, eps=training.epsilon, weight_decay=decay, fused=fused
+            )
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=rate, momentum=training.momentum, weight_decay=decay, fused=fused)
+        case _:
+            assert_never(training.optimizer)
+
+
+def build_objective(config: Config, model: Seq2Seq) -> Any:
+    """The loss of a batch."""
+    return partial(sequence_loss, model, padding=PAD, smoothing=config.training.label_smoothing)
+
+
+class Validator:
+    """Loss on all validation pairs and text metrics on the first `decode_limit`, decoded greedily."""
+
+    def __init__(
+        self, config: Config, translator: Translator, pairs: Sequence[Pair], examples: Sequence[Example]
+    ) -> None:
+        self.config, self.translator = config, translator
+        self.pairs, self.examples = pairs, examples
+        self.device = translator.device
+        lengths = [len(example.source) for example in examples], [len(example.target) for example in examples]
+        size = config.training.batch_size
+        tokens = None if size else config.training.batch_tokens
+        self._plan = plan_epoch(*lengths, size=size, tokens=tokens, seed=0, epoch=0, shuffle=False)
+
+    def __call__(self, precision: Precision) -> Validation:
+        started = time.monotonic()
+        scores = self._losses(precision)
+        pairs = self.pairs[: self.config.training.decode_limit]
+        samples = []
+        if pairs:
+            with autocast(self.device, precision):
+                answers = self.translator.translate([pair.source for pair in pairs], beam=1)
+            texts = [answer[0].text for answer in answers]
+            scores |= _numbers(metrics.text_scores(texts, self._references(pairs), self._wanted()))
+            rows = _spread(len(pairs), self.config.training.samples)
+            samples = [Sample(pairs[row].source, pairs[row].target, texts[row]) for row in rows]
+        return Validation(scores, samples, time.monotonic() - started)
+
+    def _references(self, pairs: Sequence[Pair]) -> list[str]:
+        lower = self.config.text.lowercase
+        return [pair.target.lower() if lower else pair.target for pair in pairs]
+
+    def _wanted(self) -> list[str]:
+        """Exact match always; BLEU where answers are sentences; what decides in any case."""
+        wanted = ["exact_match"]
+        if self.config.text.tokenizer != "characters":
+            wanted.append("bleu")
+        metric = self.config.training.metric
+        return wanted if metric in wanted or metric not in metrics.TEXT_METRICS else [*wanted, metric]
+
+    @torch.inference_mode()
+    def _losses(self, precision: Precision) -> dict[str, float]:
+        nll, correct, tokens = 0.0, 0, 0
+        for rows in self._plan:
+            batch = make_batch(self.examples, rows, reverse_source=self.config.model.reverse_source).to(self.device)
+            with autocast(self.device, precision):
+                loss: Loss = sequence_loss(self.translator.model, batch, padding=PAD)
+            nll, correct, tokens = nll + float(loss.nll), correct + int(loss.correct), tokens + loss.tokens
+        return {"loss": nll / max(tokens, 1), "token_accuracy": correct / max(tokens, 1)}
+
+
+def _numbers(scores: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items() if isinstance(value, float)}
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """`wanted` row numbers spread evenly over `count`."""
+    return sorted({round(index * (count - 1) / max(wanted - 1, 1)) for index in range(min(wanted, count))})

@@ -1,0 +1,167 @@
+"""What the verbs of the command line do, with their words already taken apart."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from s2s.build.compose import Composed, compose, compose_from_run, find_recipe, split_words
+from s2s.build.corpus import Corpus, load_corpus
+from s2s.build.folder import RunFolder
+from s2s.build.load import load_translator
+from s2s.build.report import evaluate, finish, one_line, scores_line
+from s2s.build.run import Wish, resume, start
+from s2s.build.say import say
+from s2s.config_io import check, dump, merge, read_toml
+from s2s.corpus.read import read_pairs
+from s2s.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of `s2s train`."""
+
+    words: Sequence[str]
+    out: Path | None = None
+    resume: Path | None = None
+    init_from: Path | None = None
+    root: Path | None = None
+    valid: Sequence[str] = field(default_factory=list)
+    test: Sequence[str] = field(default_factory=list)
+    overwrite: bool = False
+    skip_bad: bool = False
+
+    def overrides(self) -> dict[str, Any]:
+        """Options that stand for configuration keys."""
+        data: dict[str, Any] = {}
+        if self.root is not None:
+            data["root"] = str(self.root)
+        if self.valid:
+            data["valid"] = list(self.valid)
+        if self.test:
+            data["test"] = list(self.test)
+        if self.skip_bad:
+            data["skip_bad"] = True
+        return {"data": data} if data else {}
+
+
+def train_verb(request: Request, console: Console) -> int:
+    """Train, resume or fine-tune, then score and draw; the exit code."""
+    _log_to(console)
+    inputs, extra = split_words(request.words)
+    extra = merge(extra, request.overrides())
+    if request.resume is not None:
+        if inputs or request.init_from or request.out or request.overwrite:
+            raise UserError(
+                "--resume goes on with a run where it is: expected only RUN and overrides of [training], got files,"
+                " -o, --init-from or --overwrite as well; leave those out, or leave --resume out for a new run"
+            )
+        end = resume(request.resume, extra, console)
+        return _finish(request.resume, end, console)
+    if request.out is not None:
+        RunFolder(request.out).refuse_if_taken(overwrite=request.overwrite)
+    if request.init_from is not None:
+        composed = compose_from_run(inputs, extra, request.init_from)
+    else:
+        composed = compose(inputs, extra, console)
+    folder = request.out or Path("runs") / (composed.config.name or "run")
+    return _finish(folder, _start(composed, folder, request, console), console, composed.corpus)
+
+
+def _start(composed: Composed, folder: Path, request: Request, console: Console) -> str:
+    wish = Wish(
+        folder=folder,
+        overwrite=request.overwrite,
+        init_from=request.init_from,
+        stdin=composed.stdin,
+        header=composed.header,
+        reasons=composed.reasons,
+    )
+    return start(composed.config, composed.corpus, wish, console)
+
+
+def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None) -> int:
+    again, shown = f"Go on with: s2s train --resume {shlex.quote(str(path))}", shlex.quote(str(path))
+    if end in ("interrupted", "stopped"):
+        say(console, f"Saved. {again}" if end == "interrupted" else f"Stopped; the last checkpoint holds. {again}")
+        return 130
+    say(console, f"Ended: {end}.")
+    folder = RunFolder(path)
+    training = folder.read()[0].training
+    translator = load_translator(path, device=training.device, threads=training.threads)
+    if corpus is None:
+        corpus = load_corpus(translator.config.data, stdin=folder.stdin)
+    finish(folder, translator, corpus.test, corpus.valid, console)
+    say(console, f"The model is in {path}. Try: s2s translate {shown}   s2s serve {shown}")
+    return 0
+
+
+def evaluate_verb(
+    run: Path,
+    data: Sequence[str],
+    *,
+    beam: int | None,
+    batch_size: int | None,
+    output: Path | None,
+    skip_bad: bool,
+    device: Device,
+    console: Console,
+) -> tuple[dict[str, Any], str]:
+    """Scores, and the same as a line for people."""
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise UserError(f"--output {output}: expected a file in a folder that is there; make the folder first")
+    translator = load_translator(run, device=device)
+    if data:
+        section = translator.config.data
+        keys = (section.source_lang or "source", section.target_lang or "target")
+        result = read_pairs(list(data), skip_bad=skip_bad, source_key=keys[0], target_key=keys[1])
+        if result.bad:
+            say(console, f"skipped {result.bad:,} bad lines of {result.where}")
+        pairs, which = result.pairs, result.where
+    else:
+        corpus = load_corpus(translator.config.data, stdin=RunFolder(run).stdin)
+        pairs, which = (corpus.test, "test") if corpus.test else (corpus.valid, "validation (the run has no test set)")
+    scores, texts = evaluate(translator, pairs, beam=beam, batch_size=batch_size)
+    scores = {"run": str(run), "data": which, **scores}
+    if output is not None:
+        _write_lines(output, texts)
+    return scores, f"{which}: {scores_line(scores)}\nBLEU signature: {scores.get('signature', '-')}"
+
+
+def _write_lines(path: Path, texts: Sequence[str]) -> None:
+    try:
+        path.write_text("".join(f"{one_line(text)}\n" for text in texts), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"--output {path}: can't be written ({error.strerror}); name another file") from None
+
+
+def config_text(words: Sequence[str]) -> str:
+    """The whole configuration of a recipe or run as TOML."""
+    inputs, extra = split_words(words)
+    if len(inputs) != 1:
+        raise UserError(f"expected one recipe or run, got {len(inputs)}: {' '.join(inputs)}")
+    if Path(inputs[0]).is_dir():
+        config, _ = RunFolder(Path(inputs[0])).read(extra)
+        return dump(config)
+    path = find_recipe(inputs[0])
+    return dump(check(merge({"name": path.stem}, read_toml(path), extra), str(path)))
+
+
+def _log_to(console: Console) -> None:
+    """Say on the console what the package logs (which backend was chosen, for one)."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(console, record.getMessage())
+
+    logger = logging.getLogger("s2s")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [Handler()]

@@ -1,0 +1,104 @@
+"""From words to a configuration."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from s2s.build import auto
+from s2s.build.compose import Composed, compose, describe, find_recipe, recipes, split_words
+from s2s.corpus.read import Pair
+from s2s.errors import UserError
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "looked", "at", "another", "dog", "with", "some", "interest"]
+
+
+def _compose(*words: str) -> tuple[Composed, str]:
+    console = Console(file=io.StringIO(), width=200)
+    inputs, extra = split_words(words)
+    composed = compose(inputs, extra, console)
+    assert isinstance(console.file, io.StringIO)
+    return composed, console.file.getvalue()
+
+
+def _sentences(count: int) -> list[Pair]:
+    return [
+        Pair(f"{n} " + " ".join(WORDS[n % 7 : n % 7 + 6]), " ".join(WORDS[n % 5 : n % 5 + 7])) for n in range(count)
+    ]
+
+
+def test_words_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.tsv").touch()
+    inputs, extra = split_words(["x.tsv", "model.core=gru", "a=b.tsv", "model.layers=2", "data.train=c=d"])
+    assert inputs == ["x.tsv", "a=b.tsv"]
+    assert extra == {"model": {"core": "gru", "layers": 2}, "data": {"train": "c=d"}}
+
+
+def test_every_recipe_is_found_and_described() -> None:
+    assert {"date-attention", "multi30k-de-en"} <= recipes().keys()
+    for name, path in recipes().items():
+        assert find_recipe(name) == path
+        assert len(describe(path)) > 20
+    assert find_recipe("recipes/toy/date-attention.toml").is_file()
+
+
+def test_unknown_recipes_name_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean date-attention"):
+        find_recipe("date-atention")
+    with pytest.raises(UserError, match="there are date-attention"):
+        find_recipe("zzz")
+
+
+def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.tsv").write_text("a\tb\nc\td\ne\tf\n")
+    composed, _ = _compose("pairs.tsv")
+    assert composed.config.data.train == [str(tmp_path / "pairs.tsv")]
+    assert composed.config.name == "pairs"
+    same, _ = _compose("data.train=pairs.tsv")
+    assert same.config.data.train == [str(tmp_path / "pairs.tsv")]
+    assert same.config.name == "pairs"
+
+
+def test_the_users_word_wins_over_the_choice(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in _sentences(30)))
+    composed, said = _compose(str(tmp_path / "pairs.tsv"), "text.tokenizer=words", "training.epochs=1")
+    assert composed.config.text.tokenizer == "words"
+    assert composed.config.training.epochs == 1
+    assert "text.tokenizer" not in said
+    assert "text.tokenizer" not in composed.reasons
+    assert "text.shared = " in said
+
+
+@pytest.mark.parametrize("count", [3, 100, 6_000, 30_000, 600_000])
+def test_choices_are_always_a_valid_configuration(count: int) -> None:
+    from s2s.config_io import check
+
+    step = max(1, count // 2_000)  # what is looked at is a sample anyway
+    for pairs in (_sentences(count // step), [Pair(f"x{n}", str(n)) for n in range(count // step)]):
+        seen = auto.look(pairs)
+        assert seen.pairs == len(pairs)
+        config = check(auto.choose(pairs).tree, "choice")
+        assert config.training.epochs is not None
+        assert auto.choose(pairs).reasons.keys() <= {
+            f"{section}.{key}" for section, keys in auto.choose(pairs).tree.items() for key in keys
+        }
+
+
+def test_strings_and_sentences_are_told_apart() -> None:
+    assert auto.choose(_sentences(50)).tree["text"]["tokenizer"] == "unigram"
+    dates = [Pair(f"May {n % 28}, 2001", f"2001-05-{n % 28}") for n in range(50)]
+    assert auto.choose(dates).tree["text"]["tokenizer"] == "characters"
+
+
+def test_scripts_are_told_apart() -> None:
+    texts = [left for left, _ in _sentences(50)]
+    same = auto.choose([Pair(text, text[::-1]) for text in texts]).tree
+    greek = {code: code + 900 for code in range(ord("a"), ord("z") + 1)}
+    other = auto.choose([Pair(text, text.translate(greek)) for text in texts]).tree
+    assert (same["text"]["shared"], same["model"]["tie"]) == (True, "all")
+    assert (other["text"]["shared"], other["model"]["tie"]) == (False, "decoder")

@@ -1,0 +1,59 @@
+"""The chunked output layer with its loss against torch's own pieces."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2s.kernels import cross_entropy
+from s2s.kernels.cross_entropy import linear_cross_entropy
+
+
+def _parts(rows: int, vocabulary: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    torch.manual_seed(rows)
+    features = torch.randn(rows, width, dtype=dtype, requires_grad=True)
+    weight = torch.randn(vocabulary, width, dtype=dtype, requires_grad=True)
+    bias = torch.randn(vocabulary, dtype=dtype, requires_grad=True)
+    return features, weight, bias, torch.randint(vocabulary, (rows,))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("elements", [1, 40, 1 << 20])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_equals_cross_entropy_and_its_gradients(
+    rows: int, elements: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "ELEMENTS", elements)
+    features, weight, bias, target = _parts(rows, 13, 5, torch.float64)
+    total, nll, hits = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
+    logits = F.linear(features, weight, bias)
+    wanted = F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+    torch.testing.assert_close(total, wanted)
+    assert hits.item() == (logits.argmax(1) == target).sum().item()
+    torch.testing.assert_close(nll, F.cross_entropy(logits, target, reduction="sum"))
+    ours = torch.autograd.grad(3.0 * total, (features, weight, bias))
+    theirs = torch.autograd.grad(3.0 * wanted, (features, weight, bias))
+    for left, right in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_no_rows_give_zero() -> None:
+    features, weight, bias, target = _parts(0, 13, 5, torch.float32)
+    total, nll, hits = linear_cross_entropy(features, weight, bias, target)
+    assert total.item() == nll.item() == hits.item() == 0
+
+
+def test_bfloat16_products_stay_near_float32() -> None:
+    features, weight, bias, target = _parts(64, 50, 32, torch.float32)
+    exact, _, _ = linear_cross_entropy(features, weight, bias, target, smoothing=0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _, _ = linear_cross_entropy(features.bfloat16(), weight, bias, target, smoothing=0.1)
+    assert total.dtype == torch.float32
+    assert abs(total.item() / exact.item() - 1) < 0.02
+    total.backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+    left, right = weight.grad, torch.autograd.grad(exact, weight)[0]
+    assert float((left - right).norm() / right.norm()) < 0.02
