@@ -34,7 +34,7 @@ def attention_map(
     axes.tick_params(length=0)
     if title:
         axes.set_title(title, fontsize=10)
-    figure.colorbar(image, ax=axes, label="attention weight", fraction=0.03, pad=0.02)
+    figure.colorbar(image, ax=axes, label="attention weight", fraction=0.03, pad=0.02, shrink=0.7)
     _save(figure, path)
 
 
@@ -66,9 +66,10 @@ def learning_curve(path: Path, rows: Sequence[Mapping[str, Any]], *, metric: str
         rows_with = [row for row in validated if shown in row]
         right.plot(_column(rows_with, "step"), _column(rows_with, shown), "s--", color="tab:blue", ms=3, label=shown)
         right.set_ylabel(f"{shown} (fraction)" if shown in ("exact_match", "token_accuracy") else shown)
+        right.set_ylim(0, 1.03 if shown in ("exact_match", "token_accuracy") else None)
         more = right.get_legend_handles_labels()
         handles, labels = handles + more[0], labels + more[1]
-    axes.legend(handles, labels, loc="center right", frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     if title:
         axes.set_title(title, fontsize=10)
     _save(figure, path)

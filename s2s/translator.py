@@ -11,7 +11,7 @@ from s2s import search
 from s2s.config import Config
 from s2s.models import Memory, Seq2Seq
 from s2s.text.tokenizer import Tokenizer
-from s2s.text.vocab import BOS, EOS, PAD
+from s2s.text.vocab import BOS, EOS, PAD, UNK
 
 
 class Translation(NamedTuple):
@@ -109,7 +109,7 @@ class Translator:
     ) -> list[list[search.Hypothesis]]:
         ratio = self.config.search.max_ratio
         longest = [min(max_length, int(ratio * len(ids)) + 10) for ids in sources]
-        limits = search.Limits(bos=BOS, eos=EOS, longest=longest, forbidden=(PAD, BOS))
+        limits = search.Limits(bos=BOS, eos=EOS, longest=longest, forbidden=(PAD, BOS, UNK))
         with torch.inference_mode():
             memory = self._encode(sources)
             if width == 1:

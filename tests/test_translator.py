@@ -174,11 +174,15 @@ def test_the_models_own_answer_is_aligned_as_it_was_written() -> None:
     written = translator.translate(["abc"], beam=1)[0][0].text
     assert "".join(TARGET.pieces(TARGET.encode(written))) == "".join(found.target[:-1])
     assert len(found.weights) == len(found.target)
+
+
+def test_unknown_is_never_written() -> None:
+    translator = made()
     with torch.no_grad():
-        translator.model.output.bias[3] = 50.0  # writes <unk>, whose text would be read as five characters
-    found = translator.align("abc")
-    assert found is not None
-    assert set(found.target[:-1]) == {"<unk>"}
+        translator.model.output.bias[3] = 50.0
+    for beam in (1, 3):
+        for answer in translator.translate(["abc", "ca"], beam=beam, n_best=beam)[0]:
+            assert "<unk>" not in answer.text
 
 
 def test_nothing_to_align() -> None:

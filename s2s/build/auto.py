@@ -63,15 +63,15 @@ def _letters(texts: Iterable[str]) -> set[str]:
     return {character for character, count in counts.items() if count >= 1e-4 * total}
 
 
-def choose(pairs: Sequence[Pair]) -> Choice:
-    """Tokenizer, sizes, regularisation, budget and search for these training pairs."""
+def choose(pairs: Sequence[Pair], *, epochs: int | None = None) -> Choice:
+    """Tokenizer, sizes, regularisation, budget (for `epochs`, if the user has said how many) and search."""
     seen, choice = look(pairs), Choice()
     strings = seen.words <= 3 and seen.characters <= 60
     if strings:
         _choose_for_strings(seen, choice)
     else:
         _choose_for_sentences(seen, choice)
-    _choose_budget(seen, choice, strings=strings)
+    _choose_budget(seen, choice, epochs, strings=strings)
     return choice
 
 
@@ -109,9 +109,9 @@ def _choose_for_sentences(seen: Look, choice: Choice) -> None:
     choice.set("search.beam", 5)
 
 
-def _choose_budget(seen: Look, choice: Choice, *, strings: bool) -> None:
+def _choose_budget(seen: Look, choice: Choice, epochs: int | None, *, strings: bool) -> None:
     """About 600,000 pairs in all, at most 300 epochs, in batches small enough for at least 20 updates an epoch."""
-    epochs = min(300, max(3, round(600_000 / seen.pairs)))
+    epochs = epochs or min(300, max(3, round(600_000 / seen.pairs)))
     tokens = seen.pairs * 2 * ((seen.characters if strings else 1.5 * seen.words) + 1)
     budget = int(min(4_096, max(256, tokens / 20)))
     updates = max(1, round(tokens / budget))

@@ -136,8 +136,8 @@ def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Consol
     config = _absolute(check(merge(base, extra), "command line"))  # before any file is read: a typo shows at once
     stdin = _standard_input(config)
     corpus = _load(config, stdin)
-    choice = choose(corpus.train)
     given = {f"{section}.{key}" for section, keys in extra.items() if isinstance(keys, dict) for key in keys}
+    choice = choose(corpus.train, epochs=config.training.epochs if "training.epochs" in given else None)
     config = _absolute(check(merge(base, choice.tree, extra), "command line"))
     reasons = {key: why for key, why in choice.reasons.items() if key not in given}
     files, count = ", ".join(map(named, inputs)), len(corpus.train) + len(corpus.valid)

@@ -21,6 +21,7 @@ from s2s.build.say import say
 from s2s.config_io import check, dump, merge, read_toml
 from s2s.corpus.read import read_pairs
 from s2s.errors import UserError
+from s2s.training.hardware import peak_memory
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -93,7 +94,7 @@ def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None
     if end in ("interrupted", "stopped"):
         say(console, f"Saved. {again}" if end == "interrupted" else f"Stopped; the last checkpoint holds. {again}")
         return 130
-    say(console, f"Ended: {end}.")
+    say(console, f"Ended: {end}.{_memory()}")
     folder = RunFolder(path)
     training = folder.read()[0].training
     translator = load_translator(path, device=training.device, threads=training.threads)
@@ -102,6 +103,11 @@ def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None
     finish(folder, translator, corpus.test, corpus.valid, console)
     say(console, f"The model is in {path}. Try: s2s translate {shown}   s2s serve {shown}")
     return 0
+
+
+def _memory() -> str:
+    peak = peak_memory()
+    return "" if peak is None else f" Peak memory {peak / 2**20:,.0f} MiB."
 
 
 def evaluate_verb(

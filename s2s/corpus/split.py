@@ -36,8 +36,9 @@ class Overlap:
 def hold_out(pairs: Sequence[Pair], *, count: int, seed: int) -> tuple[list[Pair], list[Pair]]:
     """(train, held): `count` random pairs are held out, the same ones for the same seed; both keep the corpus order.
 
-    All pairs of one source go to one side, so a little fewer than `count` may be held when sources repeat. UserError
-    when nothing would be left on one side.
+    All pairs of one source go to one side, so a little fewer than `count` may be held when sources repeat (or more,
+    where every source repeats more often than that: then the rarest goes). UserError when nothing would be left on one
+    side.
     """
     groups: dict[str, list[int]] = {}
     for row, pair in enumerate(pairs):
@@ -49,6 +50,8 @@ def hold_out(pairs: Sequence[Pair], *, count: int, seed: int) -> tuple[list[Pair
             held.update(rows_of[group])
         if len(held) == count:
             break
+    if not held and rows_of and count > 0:
+        held.update(sorted(rows_of, key=len)[0])
     if not held or len(held) == len(pairs):
         raise UserError(
             f"cannot hold {count:,} of {len(pairs):,} pairs ({len(groups):,} different sources) out for validation: "

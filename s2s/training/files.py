@@ -68,9 +68,11 @@ def disk_error(path: Path, error: Exception) -> Exception:
     if isinstance(error, UserError) or not refused:
         return error
     free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+    forbidden = any(sign in text.lower() for sign in ("permission", "read-only", "not permitted"))
+    advice = "make the place writable" if forbidden else f"make room ({free / 2**20:,.0f} MiB are free there)"
     return UserError(
-        f"{path}: could not be written ({text}); {free / 2**20:,.0f} MiB are free there."
-        " The state saved before it is intact: make room, then go on with `s2s train --resume`"
+        f"{path}: could not be written ({text}). The state saved before it is intact: {advice},"
+        " then go on with `s2s train --resume`"
     )
 
 

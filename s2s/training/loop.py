@@ -15,7 +15,7 @@ from s2s.corpus.batch import Batch
 from s2s.errors import UserError
 from s2s.models.loss import Loss
 from s2s.training.checkpoint import Checkpoints, Parts
-from s2s.training.hardware import Precision, autocast
+from s2s.training.hardware import Precision, autocast, give_back_pages
 from s2s.training.schedule import Schedule
 
 
@@ -155,9 +155,9 @@ def _stream(source: Source, epoch: int, batch: int) -> Iterator[tuple[tuple[int,
 
 def _end(settings: Settings, progress: Progress) -> str:
     if settings.updates is not None and progress.update >= settings.updates:
-        return f"{settings.updates} updates done"
+        return f"{settings.updates:,} update{'s' * (settings.updates != 1)} done"
     if settings.epochs is not None and progress.epoch >= settings.epochs:
-        return f"{settings.epochs} epochs done"
+        return f"{settings.epochs:,} epoch{'s' * (settings.epochs != 1)} done"
     if settings.minutes is not None and progress.seconds >= 60 * settings.minutes:
         return f"{settings.minutes:g} minutes over"
     return _patience_end(settings, progress)
@@ -194,6 +194,7 @@ def _validate(run: Run, settings: Settings, progress: Progress) -> None:
     run.parts.model.eval()
     validation = run.validate()
     run.parts.model.train()
+    give_back_pages()
     progress.validated = progress.update
     value = validation.scores[settings.metric]
     best = run.better(value, progress.best)

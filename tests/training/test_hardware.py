@@ -24,7 +24,7 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_device_that_is_not_there_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(UserError, match=f"training.device = '{name}'.*use auto or cpu"):
+    with pytest.raises(UserError, match=f"device '{name}'.*use auto or cpu"):
         hardware.pick_device(name)  # type: ignore[arg-type]
     assert hardware.pick_device("cpu") == CPU
 
