@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Literal, assert_never, cast
+from typing import assert_never, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from s2s.config import Core, Model, ResolvedSide
-from s2s.cores import GRU, LSTM, RWA, Bidirectional, Cell, Elman, Layer, Recurrent, Stack, Statistical, initialise
+from s2s.cores import GRU, LSTM, RWA, Bidirectional, Cell, Elman, Layer, Recurrent, Stack, Statistical, fill, initialise
 from s2s.errors import UserError
 from s2s.models import PRESETS, Attention, AttentionChoice, Bridge, Decoder, Embedding, Encoder, Seq2Seq
 
@@ -166,7 +166,7 @@ def _initialise(model: Model, whole: Seq2Seq) -> None:
     )
     for module in whole.modules():
         if isinstance(module, nn.Linear) and model.init != "torch":
-            _fill(module.weight, model.init, model.init_std)
+            fill(module.weight, model.init, model.init_std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     # Embeddings, also where they are tied to the output layer: torch's N(0, 1) would make tied logits far too large.
@@ -175,17 +175,3 @@ def _initialise(model: Model, whole: Seq2Seq) -> None:
         nn.init.normal_(table.weight, std=model.embedding_std or table.embedding_dim**-0.5)
         with torch.no_grad():
             table.weight[0].zero_()
-
-
-def _fill(weight: Tensor, scheme: Literal["normal", "truncated_normal", "xavier", "he"], std: float) -> None:
-    match scheme:
-        case "normal":
-            nn.init.normal_(weight, std=std)
-        case "truncated_normal":
-            nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
-        case "xavier":
-            nn.init.xavier_uniform_(weight)
-        case "he":
-            nn.init.kaiming_normal_(weight)
-        case _:
-            assert_never(scheme)

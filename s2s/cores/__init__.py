@@ -6,7 +6,7 @@ from s2s.cores.bidirectional import Bidirectional
 from s2s.cores.cell import Block, Cell, Prepared, State
 from s2s.cores.elman import Activation, Elman
 from s2s.cores.gru import GRU, Reset
-from s2s.cores.initialise import Scheme, initialise
+from s2s.cores.initialise import Scheme, fill, initialise
 from s2s.cores.lstm import LSTM
 from s2s.cores.recurrent import Keep, Recurrent
 from s2s.cores.rwa import RWA
@@ -38,6 +38,7 @@ __all__ = [
     "States",
     "Statistical",
     "Variant",
+    "fill",
     "initialise",
     "scan",
 ]

@@ -53,11 +53,12 @@ def _draw(cell: Cell, scheme: Scheme, std: float) -> None:
         cell.reset_parameters()
         return
     for block in cell.blocks():
-        _fill(block.weight, scheme, std)
+        fill(block.weight, scheme, std)
     cell.reset_vectors()
 
 
-def _fill(weight_RI: Tensor, scheme: Literal["normal", "truncated_normal", "xavier", "he"], std: float) -> None:
+def fill(weight_RI: Tensor, scheme: Literal["normal", "truncated_normal", "xavier", "he"], std: float) -> None:
+    """One matrix drawn anew by `scheme`; `std` is of the first two."""
     match scheme:
         case "normal":
             nn.init.normal_(weight_RI, std=std)
