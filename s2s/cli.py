@@ -54,7 +54,7 @@ def main() -> None:
     if "" not in sys.path:
         sys.path.append("")  # one's own core in the current folder: model.core=python:mymodule:MyCell
     try:
-        app()
+        app(prog_name="s2s")  # also under `python -m s2s`
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:
