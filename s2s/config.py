@@ -118,7 +118,9 @@ class Training(Section):
     validate_every: Positive | None = Field(None, description="Updates between validations; none: after each epoch.")
     checkpoint_every: Positive | None = Field(None, description="Updates between checkpoints; none: each validation.")
     keep: Positive = Field(2, description="Checkpoints kept.")
-    metric: Metric = Field("loss", description="Decides the best model, early stopping and the plateau.")
+    metric: Metric = Field(
+        "loss", description="Decides the best model (between equals: the loss), early stopping and plateau."
+    )
     patience: Positive | None = Field(
         None, description="Validations without progress before training stops; none: never."
     )

@@ -129,9 +129,11 @@ def model_card(translator: Translator, scores: Mapping[str, Any], best: Mapping[
         "",
         "## Use",
         "",
+        "RUN is this folder.",
+        "",
         "```",
-        f"s2s translate {translator.name} < in > out",
-        f"s2s serve {translator.name}",
+        "s2s translate RUN < in > out",
+        "s2s serve RUN",
         "```",
         "",
     ]

@@ -68,6 +68,8 @@ class Progress:
     seconds: float = 0.0
     tokens: int = 0
     best: float | None = None
+    best_loss: float | None = None
+    """Loss of the best model: it decides between equal values of the metric."""
     best_update: int = 0
     stale: int = 0
     """Validations without progress."""
@@ -196,11 +198,14 @@ def _validate(run: Run, settings: Settings, progress: Progress) -> None:
     run.parts.model.train()
     give_back_pages()
     progress.validated = progress.update
-    value = validation.scores[settings.metric]
-    best = run.better(value, progress.best)
+    value, loss = validation.scores[settings.metric], validation.scores.get("loss")
+    better = run.better(value, progress.best)
+    best = better or (value == progress.best and _lower(loss, progress.best_loss))
     if best:
-        progress.best, progress.best_update, progress.stale, progress.since_reduction = value, progress.update, 0, 0
+        progress.best, progress.best_loss, progress.best_update = value, loss, progress.update
         run.keep_best(progress, validation.scores)
+    if better:
+        progress.stale, progress.since_reduction = 0, 0
     else:
         progress.stale += 1
         progress.since_reduction += 1
@@ -208,6 +213,10 @@ def _validate(run: Run, settings: Settings, progress: Progress) -> None:
             progress.reductions += 1
             progress.since_reduction = 0
     run.log.validation(progress, validation, best=best)
+
+
+def _lower(new: float | None, old: float | None) -> bool:
+    return new is not None and old is not None and new < old
 
 
 def save(run: Run, progress: Progress) -> None:

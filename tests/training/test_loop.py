@@ -13,6 +13,7 @@ import pytest
 import torch
 from miniature import Found, Miniature, Source, assert_identical
 
+from s2s import metrics
 from s2s.errors import UserError
 from s2s.models import Loss, sequence_loss
 from s2s.training.loop import Progress
@@ -165,6 +166,20 @@ def test_no_updates_at_all(tmp_path: Path) -> None:
     assert made.train(updates=0) == "0 updates done"
     assert made.notes.validations == [(0, True)]
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.state()["model"].items())
+
+
+def test_between_equal_values_the_lower_loss_is_kept(tmp_path: Path) -> None:
+    """Where exact match stands at none (or all), the weights that are kept still get better; patience runs on."""
+    losses = iter([3.0, 2.0, 2.5, 1.0])
+    made = Miniature(
+        tmp_path,
+        validate=lambda: Found({"loss": next(losses), "exact_match": 0.0}),
+        better=partial(metrics.better, "exact_match"),
+    )
+    made.train(updates=4, validate_every=1, metric="exact_match")
+    progress = made.progress
+    assert (progress.best, progress.best_loss, progress.best_update, progress.stale) == (0.0, 1.0, 4, 3)
+    assert made.kept == [1, 2, 4]
 
 
 def test_the_best_is_kept_not_the_last(tmp_path: Path) -> None:
