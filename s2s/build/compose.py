@@ -140,7 +140,7 @@ def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Consol
     choice = choose(corpus.train, epochs=config.training.epochs if "training.epochs" in given else None)
     config = _absolute(check(merge(base, choice.tree, extra), "command line"))
     reasons = {key: why for key, why in choice.reasons.items() if key not in given}
-    files, count = ", ".join(map(named, inputs)), len(corpus.train) + len(corpus.valid)
+    files, count = ", ".join(map(named, inputs)), len(corpus.train) + (0 if config.data.valid else len(corpus.valid))
     say(console, f"{count:,} pairs in {files}; chosen for them:")
     for key, value in _flat(choice.tree).items():
         if key not in given:

@@ -102,3 +102,14 @@ def test_scripts_are_told_apart() -> None:
     other = auto.choose([Pair(text, text.translate(greek)) for text in texts]).tree
     assert (same["text"]["shared"], same["model"]["tie"]) == (True, "all")
     assert (other["text"]["shared"], other["model"]["tie"]) == (False, "decoder")
+
+
+def test_pairs_that_stand_in_another_file_are_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train, valid = tmp_path / "train.tsv", tmp_path / "valid.tsv"
+    train.write_text("".join(f"a{n}\tb{n}\n" for n in range(30)), encoding="utf-8")
+    valid.write_text("a x\tb x\n", encoding="utf-8")
+    console = Console(stderr=True)
+    compose([str(train)], {"data": {"valid": [str(valid)]}}, console)
+    assert "30 pairs in" in capsys.readouterr().err
+    compose([str(train)], {}, console)
+    assert "30 pairs in" in capsys.readouterr().err
