@@ -14,7 +14,7 @@ from rich.console import Console
 
 from s2s import resources
 from s2s.build.auto import choose
-from s2s.build.corpus import GENERATORS, STDIN, Corpus, load_corpus
+from s2s.build.corpus import STDIN, Corpus, load_corpus
 from s2s.build.folder import RunFolder
 from s2s.build.say import say
 from s2s.config import Config
@@ -227,4 +227,4 @@ def describe(path: Path) -> str:
     return ""
 
 
-__all__ = ["GENERATORS", "Composed", "compose", "compose_from_run", "describe", "find_recipe", "recipes", "split_words"]
+__all__ = ["Composed", "compose", "compose_from_run", "describe", "find_recipe", "recipes", "split_words"]

@@ -21,6 +21,7 @@ from s2s.build.text import Tokenizers, load_tokenizers
 from s2s.build.training import (
     Batches,
     Validator,
+    batch_limits,
     build_objective,
     build_optimizer,
     build_schedule,
@@ -148,7 +149,7 @@ def _run(
     training = config.training
     device = torch.device(prepared.identity["device"])
     precision = prepared.identity["precision"]
-    size, tokens = training.batch_size, training.batch_tokens
+    size, tokens = batch_limits(training)
     source = Batches(prepared.examples, size, tokens, training.seed, config.model.reverse_source, training.pool)
     total = total_updates(training, source)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from s2s.training.loop import Settings
 from s2s.training.schedule import Schedule
 from s2s.translator import Translator
 
-_log = logging.getLogger("s2s")
-
 
 @dataclass(frozen=True)
 class Batches:
@@ -41,11 +38,17 @@ class Batches:
     def plan(self, epoch: int) -> list[list[int]]:
         sources = [len(example.source) for example in self.examples]
         targets = [len(example.target) for example in self.examples]
-        tokens = self.tokens if self.size is None else None
-        return plan_epoch(sources, targets, size=self.size, tokens=tokens, seed=self.seed, epoch=epoch, pool=self.pool)
+        return plan_epoch(
+            sources, targets, size=self.size, tokens=self.tokens, seed=self.seed, epoch=epoch, pool=self.pool
+        )
 
     def batch(self, rows: Sequence[int]) -> Batch:
         return make_batch(self.examples, rows, reverse_source=self.reverse_source)
+
+
+def batch_limits(training: Training) -> tuple[int | None, int | None]:
+    """Pairs and padded tokens a batch; the number of pairs decides where both are given."""
+    return training.batch_size, training.batch_tokens if training.batch_size is None else None
 
 
 def build_settings(training: Training, precision: Precision) -> Settings:
@@ -118,8 +121,7 @@ class Validator:
         self.pairs, self.examples = pairs, examples
         self.device = translator.device
         lengths = [len(example.source) for example in examples], [len(example.target) for example in examples]
-        size = config.training.batch_size
-        tokens = None if size else config.training.batch_tokens
+        size, tokens = batch_limits(config.training)
         self._plan = plan_epoch(*lengths, size=size, tokens=tokens, seed=0, epoch=0, shuffle=False)
 
     def __call__(self, precision: Precision) -> Validation:
