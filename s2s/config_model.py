@@ -97,7 +97,12 @@ class Model(Section):
         [0.0, 0.25, 0.5, 0.9, 0.99], min_length=1, description="Statistical RU: decays of its averages."
     )
     variant: Literal["full", "iid", "recurrent", "multiscale"] = Field("full", description="Statistical RU: ablation.")
-    backend: Literal["auto", "reference", "native"] = Field("auto", description="Which scan runs the cores.")
+    backend: Literal["auto", "reference", "native", "fused", "compiled", "triton"] = Field(
+        "auto", description="Which scan runs the cores."
+    )
+    segment: Positive | None = Field(
+        None, description="Steps of a segment that the backward recomputes; none: all is kept. For long sequences."
+    )
     encoder: Side = Field(Side(), description="Keys of the encoder.")
     decoder: Side = Field(Side(), description="Keys of the decoder.")
 

@@ -21,7 +21,7 @@ def corpora() -> Path:
 
 
 def cache() -> Path:
-    """Where fetched corpora are kept: `$S2S_CACHE`, else `$XDG_CACHE_HOME/s2s`, else `~/.cache/s2s`."""
+    """Where corpora and compiled scans are kept: `$S2S_CACHE`, else `$XDG_CACHE_HOME/s2s`, else `~/.cache/s2s`."""
     if own := os.environ.get("S2S_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2s"

@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "training": {"models.loss", "corpus.batch"},
     "models": {"cores", "kernels"},
     "cores": {"kernels"},
-    "kernels": set(),
+    "kernels": {"resources"},
     "corpus": {"text", "resources"},
     "text": set(),
     "search": set(),

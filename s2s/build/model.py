@@ -91,11 +91,12 @@ def _stack(model: Model, side: ResolvedSide, extra: int) -> Stack:
 
 
 def _layer(model: Model, side: ResolvedSide, width: int) -> Layer:
-    forward = Recurrent(build_cell(model, side.core, width, side.hidden_size), backend=model.backend)
-    if not side.bidirectional:
-        return forward
-    cell = build_cell(model, side.core, width, side.hidden_size)
-    return Bidirectional(forward, Recurrent(cell, reverse=True, backend=model.backend))
+    def layer(reverse: bool) -> Recurrent:
+        cell = build_cell(model, side.core, width, side.hidden_size)
+        return Recurrent(cell, reverse=reverse, backend=model.backend, segment=model.segment)
+
+    forward = layer(reverse=False)
+    return Bidirectional(forward, layer(reverse=True)) if side.bidirectional else forward
 
 
 def build_cell(model: Model, core: str, input_size: int, hidden_size: int) -> Cell:

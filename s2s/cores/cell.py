@@ -88,8 +88,8 @@ class Cell(nn.Module, ABC):
         return hidden_BTK
 
     def layer_weights(self) -> Prepared:
-        """All weights in the order of torch's fused layer; only for cells that such a layer serves."""
-        raise NotImplementedError(f"{type(self).__name__} is not one of torch's own layers")
+        """All weights in the order in which its kernels take them; only for cells that a kernel serves."""
+        raise NotImplementedError(f"no kernel serves {type(self).__name__}")
 
     def reset_parameters(self) -> None:
         """Draw the parameters anew from this cell's own default: here that of torch's recurrent layers."""

@@ -52,6 +52,10 @@ class LSTM(Gated):
         weight_HG = self.weight_hh.t()
         return (weight_HG,) if self.peephole is None else (weight_HG, self.peephole)
 
+    def layer_weights(self) -> Prepared:
+        """(weight_ih, weight_hh, bias_ih, bias_hh), and the peepholes where there are any."""
+        return super().layer_weights() + (() if self.peephole is None else (self.peephole,))
+
     def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> State:
         """The class's equations."""
         h_BH, c_BH = state

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from s2s.cores.cell import Cell, Prepared, State
 from s2s.cores.ragged import Ragged, ragged
-from s2s.cores.scan import last, scan
+from s2s.cores.scan import loop
+from s2s.cores.segments import in_segments
 from s2s.errors import UserError
-from s2s.kernels import PREFERENCE, Backend, BackendUnavailable, Kernel, find
+from s2s.kernels import Backend, BackendUnavailable, Kernel, Run, find, preference
 
 Keep = Literal["all", "last"]
 
@@ -27,16 +28,31 @@ class Recurrent(nn.Module):
     """`cell` scanned over time, forwards or (`reverse`) backwards inside each row's length.
 
     `keep="last"`: the output is read once, after each row's last step, and is (B, O) instead of (B, T, O).
-    `backend`: "reference" is the loop in plain torch, "native" torch's own fused layer, "auto" the fastest that
+    `backend`: "reference" is the loop in plain torch, the others are those of `s2s.kernels`; "auto" is the fastest that
     computes the same function, and says once per core which it took.
+    `segment`: in training this many steps are run at a time, and the backward runs them again instead of having kept
+    what they computed; the cell's steps must be pure, as `Cell.step` says.
+
+    Raises UserError for a segment of less than one step.
     """
 
-    def __init__(self, cell: Cell, *, reverse: bool = False, keep: Keep = "all", backend: Backend = "auto") -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        reverse: bool = False,
+        keep: Keep = "all",
+        backend: Backend = "auto",
+        segment: int | None = None,
+    ) -> None:
         super().__init__()
+        if segment is not None and segment < 1:
+            raise UserError(f"A segment has at least one step, got segment = {segment}. None runs the whole at once.")
         self.cell = cell
         self.reverse = reverse
         self.keep: Keep = keep
         self.backend: Backend = backend
+        self.segment = segment
 
     @property
     def input_size(self) -> int:
@@ -74,10 +90,9 @@ class Recurrent(nn.Module):
         rows = ragged(lengths_B, x_BTI)
         x_BTI = self._turn(x_BTI if rows is None else rows.blank(x_BTI), rows)
         before = self.begin(len(x_BTI)) if state is None else state
-        hidden_BTK, after = self._scan(x_BTI, before, None if rows is None else rows.lengths)
+        out_BTO, after = self._scan(x_BTI, before, None if rows is None else rows.lengths)
         if self.keep == "last":
             return self.summary(after), after
-        out_BTO = self.cell.read(hidden_BTK)
         return self._turn(out_BTO if rows is None else rows.blank(out_BTO), rows), after
 
     def summary(self, state: State) -> Tensor:
@@ -105,16 +120,17 @@ class Recurrent(nn.Module):
         return x_BTF.flip(1) if rows is None else rows.reverse(x_BTF)
 
     def _scan(self, x_BTI: Tensor, state: State, lengths_B: Tensor | None) -> tuple[Tensor, State]:
-        """(hidden_BTK, final state); with keep="last" a reference scan keeps nothing, and hidden is empty."""
+        """(out_BTO, final state); with keep="last" no step is kept that need not be, and out may be anything."""
+        every = self.keep == "all"
         kernel = choose(self.cell.kernel, self.backend, x_BTI.device, x_BTI.dtype)
-        if kernel is not None and kernel.takes == "input":
-            return kernel.run(x_BTI, state, self.cell.layer_weights(), lengths_B)
-        g_BTG = self.cell.project(x_BTI)
-        if kernel is not None:
-            return kernel.run(g_BTG, state, self.cell.prepare(), lengths_B)
-        if self.keep == "last":
-            return g_BTG[:, :0], last(self.cell, g_BTG, state, lengths_B)
-        return scan(self.cell, g_BTG, state, lengths_B)
+        run: Run = loop(self.cell) if kernel is None else kernel.run
+        weights = tuple(self.cell.parameters()) if kernel is None else self.cell.layer_weights()
+        if self.segment is None:
+            out, after = run(x_BTI, state, weights, lengths_B, every=every)
+        else:
+            out, after = in_segments(run, x_BTI, state, weights, lengths_B, every=every, segment=self.segment)
+        hidden = every and kernel is not None and kernel.gives == "hidden"
+        return self.cell.read(out) if hidden else out, after
 
 
 @functools.cache
@@ -134,7 +150,7 @@ def choose(core: str, backend: Backend, device: torch.device, dtype: torch.dtype
 
 def _fastest(core: str, device: torch.device, dtype: torch.dtype) -> tuple[Kernel | None, str]:
     reason = ""
-    for candidate in PREFERENCE:
+    for candidate in preference(core, device):
         try:
             return find(core, candidate, device, dtype), ""
         except BackendUnavailable as error:

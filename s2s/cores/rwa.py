@@ -59,6 +59,10 @@ class RWA(Cell):
         """([U_g; U_a]^T,)."""
         return (self.weight_hh.t(),)
 
+    def layer_weights(self) -> Prepared:
+        """(weight_ih, weight_hh, bias)."""
+        return self.weight_ih, self.weight_hh, self.bias
+
     def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> State:
         """The share form of the class's docstring. v and l keep the dtype of the state also under autocast."""
         h_BH, v_BH, l_BH = state

@@ -1,6 +1,6 @@
 """The reference loop over time, which every core has and every faster backend is tested against.
 
-Shapes: B batch, T time, G what a step receives, K kept of a step.
+Shapes: B batch, T time, I input, G what a step receives, K kept of a step, O output.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2s.cores.cell import Cell, State
+from s2s.kernels import Run
 
 
 def states(cell: Cell, g_BTG: Tensor, state: State, lengths_B: Tensor | None = None) -> Iterator[State]:
@@ -39,6 +40,36 @@ def last(cell: Cell, g_BTG: Tensor, state: State, lengths_B: Tensor | None = Non
     for state in states(cell, g_BTG, state, lengths_B):  # noqa: B007, B020
         pass
     return state
+
+
+def loop(cell: Cell) -> Run:
+    """The reference loop as a kernel that gives the output; its weights are `cell.parameters()` or take their place."""
+    module = _Loop(cell)
+
+    def run(
+        x_BTI: Tensor, state: State, weights: State, lengths_B: Tensor | None, /, *, every: bool
+    ) -> tuple[Tensor, State]:
+        own = dict(module.named_parameters())
+        if all(given is mine for given, mine in zip(weights, own.values(), strict=True)):
+            return module(x_BTI, state, lengths_B, every)  # type: ignore[no-any-return]  # a module's call has no type
+        named = dict(zip(own, weights, strict=True))
+        return torch.func.functional_call(module, named, (x_BTI, state, lengths_B, every))  # type: ignore[no-any-return]
+
+    return run
+
+
+class _Loop(nn.Module):
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x_BTI: Tensor, state: State, lengths_B: Tensor | None, every: bool) -> tuple[Tensor, State]:
+        """(out_BTO, final state); without `every` only the final state is kept, and out is empty."""
+        g_BTG = self.cell.project(x_BTI)
+        if not every:
+            return g_BTG[:, :0], last(self.cell, g_BTG, state, lengths_B)
+        hidden_BTK, after = scan(self.cell, g_BTG, state, lengths_B)
+        return self.cell.read(hidden_BTK), after
 
 
 def _active(g_BTG: Tensor, lengths_B: Tensor | None) -> list[Tensor] | list[None]:

@@ -74,6 +74,14 @@ class Statistical(Cell):
             return (alpha_A1,)
         return alpha_A1, self.weight_mu_r.t(), self.bias_r, self.weight_r_phi.t()
 
+    def layer_weights(self) -> Prepared:
+        """(alpha_A, W_x, b_phi, W_o, b_o) and, where there are recurrent statistics, W_r, b_r, W_phi."""
+        alpha_A = self.weight_ih.new_tensor(self.decays)
+        weights = alpha_A, self.weight_ih, self.bias_phi, self.weight_out, self.bias_out
+        if self.variant in ("iid", "multiscale"):
+            return weights
+        return *weights, self.weight_mu_r, self.bias_r, self.weight_r_phi
+
     def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> State:
         """The class's equations up to mu; o is read outside the loop. mu keeps its dtype also under autocast."""
         (mu_BK,) = state

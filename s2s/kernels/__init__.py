@@ -3,26 +3,38 @@
 A kernel replaces the reference loop and nothing else: it returns what the loop returns, the kept hidden state of every
 step and the state after each row's last step. Adding one means a file in this room and a line in `find`.
 
-Shapes: B batch, T time, F features of what the kernel takes in, K kept of a step.
+`native` are torch's own layers. `fused` are scans with a hand-derived backward whose loop over time is plain torch;
+`compiled` and `triton` are the same scans with that loop in C++ or Triton: what stands around it (input products,
+weight gradients, what is saved) is written once, in `s2s.kernels.fused`.
+
+Shapes: B batch, T time, I input, K kept of a step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, assert_never
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
 from s2s.errors import UserError
 from s2s.kernels import native
+from s2s.kernels.protocol import Run, State
 
-Backend = Literal["auto", "reference", "native"]
-Compiled = Literal["native"]
-State = tuple[Tensor, ...]
+Backend = Literal["auto", "reference", "native", "fused", "compiled", "triton"]
+Compiled = Literal["native", "fused", "compiled", "triton"]
 
-PREFERENCE: tuple[Compiled, ...] = ("native",)
-"""The order in which `auto` asks; the reference loop comes after all of them."""
+BACKENDS: tuple[Compiled, ...] = ("native", "fused", "compiled", "triton")
+
+
+def preference(core: str, device: torch.device) -> tuple[Compiled, ...]:
+    """The order in which `auto` asks; the reference loop comes after all of them. Measured in docs/kernels.md."""
+    if device.type == "cuda":
+        return "triton", "native", "fused"
+    if core == "lstm":
+        return "native", "compiled", "fused"
+    return "compiled", "native", "fused"
 
 
 class BackendUnavailable(UserError):  # noqa: N818  said as a state of affairs, which it is
@@ -36,29 +48,16 @@ class BackendUnavailable(UserError):  # noqa: N818  said as a state of affairs, 
         self.reason = reason
 
 
-class Run(Protocol):
-    """(inputs_BTF, state, weights, lengths_B or None) -> (hidden_BTK, final state).
-
-    lengths_B lies on the device of the inputs; None means that every row has T steps. Inputs at padding are zero.
-    A finished row keeps its state (length 0: the first state). hidden_BTK at padding is finite and otherwise free.
-    """
-
-    def __call__(
-        self, inputs_BTF: Tensor, state: State, weights: State, lengths_B: Tensor | None, /
-    ) -> tuple[Tensor, State]: ...
-
-
 @dataclass(frozen=True)
 class Kernel:
-    """A scan and what it takes in.
+    """A scan over x_BTI with all weights of the layer (`Cell.layer_weights`).
 
-    takes="input": x_BTI and all weights of the layer (`Cell.layer_weights`); takes="gates": the projected g_BTG and
-    what a step reads (`Cell.prepare`), as the reference loop does.
+    gives="hidden": what `Cell.read` takes; gives="output": the layer's output, `Cell.read` included.
     """
 
     name: Compiled
     run: Run
-    takes: Literal["input", "gates"]
+    gives: Literal["hidden", "output"] = "hidden"
 
 
 def find(core: str, backend: Compiled, device: torch.device, dtype: torch.dtype) -> Kernel:
@@ -66,6 +65,12 @@ def find(core: str, backend: Compiled, device: torch.device, dtype: torch.dtype)
     match backend:
         case "native":
             return _native(core, device, dtype)
+        case "fused":
+            return _fused(core, device, dtype)
+        case "compiled":
+            return _compiled(core, device, dtype)
+        case "triton":
+            return _triton(core, device, dtype)
         case _:
             assert_never(backend)
 
@@ -74,7 +79,45 @@ def _native(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     if core not in native.LAYERS:
         reason = "torch has no fused layer that computes the same function"
         raise BackendUnavailable("native", core, device, dtype, reason)
-    return Kernel("native", native.LAYERS[core], takes="input")
+    return Kernel("native", _always_every(native.LAYERS[core]))
 
 
-__all__ = ["PREFERENCE", "Backend", "BackendUnavailable", "Compiled", "Kernel", "Run", "find"]
+def _always_every(layer: native.Layer) -> Run:
+    """torch's layers keep every step anyway."""
+
+    def run(
+        x_BTI: Tensor, state: State, weights: State, lengths_B: Tensor | None, /, *, every: bool
+    ) -> tuple[Tensor, State]:
+        del every
+        return layer(x_BTI, state, weights, lengths_B)
+
+    return run
+
+
+def _fused(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+    from s2s.kernels import fused
+
+    if core not in fused.SCANS:
+        raise BackendUnavailable("fused", core, device, dtype, "no backward was derived for it")
+    return Kernel("fused", fused.SCANS[core], gives=fused.gives(core))
+
+
+def _compiled(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+    from s2s.kernels import compiled
+    from s2s.kernels.fused import gives
+
+    if reason := compiled.unavailable(core, device, dtype):
+        raise BackendUnavailable("compiled", core, device, dtype, reason)
+    return Kernel("compiled", compiled.SCANS[core], gives=gives(core))
+
+
+def _triton(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+    from s2s.kernels import triton
+    from s2s.kernels.fused import gives
+
+    if reason := triton.unavailable(core, device, dtype):
+        raise BackendUnavailable("triton", core, device, dtype, reason)
+    return Kernel("triton", triton.scan(core), gives=gives(core))
+
+
+__all__ = ["BACKENDS", "Backend", "BackendUnavailable", "Compiled", "Kernel", "Run", "State", "find", "preference"]

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 State = tuple[Tensor, ...]
+Layer = Callable[[Tensor, State, State, Tensor | None], tuple[Tensor, State]]
 
 SHUT = 32768.0
 """Far beyond any gate's input, a power of two (exact in bfloat16) and below the largest float16."""
@@ -56,7 +57,7 @@ def elman_relu(x_BTI: Tensor, state: State, weights: State, lengths_B: Tensor | 
     return _simple(torch.rnn_relu, x_BTI, state, weights, lengths_B)
 
 
-LAYERS: Mapping[str, Callable[[Tensor, State, State, Tensor | None], tuple[Tensor, State]]] = MappingProxyType(
+LAYERS: Mapping[str, Layer] = MappingProxyType(
     {"lstm": lstm, "gru": gru, "elman tanh": elman_tanh, "elman relu": elman_relu}
 )
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from s2s.cores import GRU, LSTM, RWA, BackendUnavailable, Cell, Elman, Recurrent, State, Statistical
-from s2s.kernels import PREFERENCE, Backend, find
+from s2s.kernels import BACKENDS, Backend, find
 
 CORES: dict[str, Callable[[int, int], Cell]] = {
     "elman-tanh": lambda i, h: Elman(i, h),
@@ -32,7 +32,7 @@ CORES: dict[str, Callable[[int, int], Cell]] = {
 def backends(name: str) -> list[Backend]:
     """The reference and every kernel that serves this core on the CPU."""
     served: list[Backend] = ["reference"]
-    for backend in PREFERENCE:
+    for backend in BACKENDS:
         try:
             find(CORES[name](2, 3).kernel, backend, torch.device("cpu"), torch.float32)
         except BackendUnavailable:

@@ -264,6 +264,28 @@ def test_a_loop_of_steps_equals_the_scan(name: str, backend: Backend) -> None:
 
 
 @every_case
+def test_inference_mode_gives_the_same(name: str, backend: Backend) -> None:
+    module = layer(name, backend)
+    expected = module(randn(BATCH, TIME, INPUT), lengths())
+    with torch.inference_mode():
+        got = module(randn(BATCH, TIME, INPUT), lengths())
+    close(got, expected)
+
+
+@every_case
+def test_not_a_number_stays_one(name: str, backend: Backend) -> None:
+    """A run that diverged must be seen to have diverged; the other rows have nothing to do with it."""
+    module = layer(name, backend)
+    x_BTI = randn(3, TIME, INPUT)
+    expected_BTO, _ = module(x_BTI)
+    x_BTI[1, 2, 0] = torch.nan
+    out_BTO, final = module(x_BTI)
+    assert out_BTO[1, 2:].isnan().any(1).all()
+    assert any(part[1].isnan().any() for part in final)
+    close(out_BTO[::2], expected_BTO[::2])
+
+
+@every_case
 @pytest.mark.parametrize("row_lengths", [None, LENGTHS])
 def test_autocast_to_bfloat16(name: str, backend: Backend, row_lengths: tuple[int, ...] | None) -> None:
     module = layer(name, backend, (8, 16), dtype=torch.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import NoReturn
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from s2s.cores import LSTM, RWA, BackendUnavailable, Cell, Prepared, Recurrent, State, scan
 from s2s.cores.recurrent import choose
 from s2s.errors import UserError
-from s2s.kernels import Backend
+from s2s.kernels import Backend, compiled
+from s2s.kernels.compiled import build
 
 
 @pytest.mark.parametrize(("name", "backend"), CASES)
@@ -75,14 +77,31 @@ def test_auto_says_once_what_it_took(caplog: pytest.LogCaptureFixture) -> None:
     said = [record.getMessage() for record in caplog.records if "heard once" in record.getMessage()]
     assert len(said) == 1
     assert "backend reference" in said[0]
-    assert "no fused layer" in said[0]
+    assert "no backward was derived" in said[0]
 
 
-def test_auto_takes_the_native_layer_where_there_is_one() -> None:
-    kernel = choose("lstm", "auto", torch.device("cpu"), torch.float32)
+@pytest.mark.parametrize(("core", "backend"), [("lstm", "native"), ("gru", "compiled"), ("rwa", "compiled")])
+def test_auto_takes_the_fastest(core: str, backend: str) -> None:
+    kernel = choose(core, "auto", torch.device("cpu"), torch.float32)
     assert kernel is not None
-    assert kernel.name == "native"
-    assert choose("rwa", "auto", torch.device("cpu"), torch.float32) is None
+    assert kernel.name == backend
+
+
+def test_without_a_compiler_plain_torch_serves_and_this_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: str) -> NoReturn:
+        raise build.BuildFailed("no C++ compiler was found")
+
+    monkeypatch.setattr(build, "library", refuse)
+    for cached in (compiled._not_built, compiled._say_once, choose):
+        cached.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="s2s"):
+        kernels = [choose(core, "auto", torch.device("cpu"), torch.float32) for core in ("rwa", "gru", "statistical")]
+    for cached in (compiled._not_built, choose):
+        cached.cache_clear()
+    assert [kernel and kernel.name for kernel in kernels] == ["fused", "native", "fused"]
+    assert [record.getMessage().count("no C++ compiler") for record in caplog.records] == [1]
 
 
 def nodes(output: Tensor) -> Counter[str]:

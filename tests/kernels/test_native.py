@@ -21,11 +21,11 @@ def weights(core: str, inputs: int, hidden: int, dtype: torch.dtype = torch.floa
 
 
 @pytest.mark.parametrize("core", GATES)
-def test_find_gives_a_scan_that_takes_the_input(core: str) -> None:
+def test_find_gives_a_scan(core: str) -> None:
     kernel = find(core, "native", CPU, torch.float32)
-    assert kernel.takes == "input"
+    assert kernel.gives == "hidden"
     state = tuple(torch.zeros(2, 5) for _ in range(2 if core == "lstm" else 1))
-    hidden_BTK, final = kernel.run(torch.randn(2, 3, 4), state, weights(core, 4, 5), None)
+    hidden_BTK, final = kernel.run(torch.randn(2, 3, 4), state, weights(core, 4, 5), None, every=True)
     assert hidden_BTK.shape == (2, 3, 5)
     assert [part.shape for part in final] == [(2, 5)] * len(state)
 
@@ -60,9 +60,10 @@ def test_a_gradient_can_be_asked_for_in_evaluation(core: str) -> None:
     leaf = weights(core, 3, 4)[0].requires_grad_()
     state = tuple(torch.zeros(2, 4) for _ in range(2 if core == "lstm" else 1))
     kernel = find(core, "native", CPU, torch.float32)
-    hidden_BTK, _ = kernel.run(torch.randn(2, 3, 3), state, (leaf, *weights(core, 3, 4)[1:]), torch.tensor([3, 1]))
+    lengths_B = torch.tensor([3, 1])
+    hidden_BTK, _ = kernel.run(torch.randn(2, 3, 3), state, (leaf, *weights(core, 3, 4)[1:]), lengths_B, every=True)
     (grad,) = torch.autograd.grad(hidden_BTK[0].sum() + hidden_BTK[1, 0].sum(), leaf)
     assert grad.any()
     with torch.inference_mode():
-        again_BTK, _ = kernel.run(torch.zeros(2, 3, 3), state, weights(core, 3, 4), torch.tensor([3, 1]))
+        again_BTK, _ = kernel.run(torch.zeros(2, 3, 3), state, weights(core, 3, 4), lengths_B, every=True)
     assert again_BTK.isfinite().all()

@@ -1,0 +1,179 @@
+// The product of a step: C (rows x N) = A (rows x K) B (K x N), B packed once a scan and kept in the cache.
+//
+// B is cut into panels of two vectors' width (the last may be one), each K x width without gaps, so that a panel is read
+// in order. A tile is up to 12 rows of A by one panel: its sums stay in registers over all of K. In bfloat16 two
+// neighbouring k stand side by side, which is what the dot-product instruction takes.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "simd.hpp"
+
+namespace s2s {
+
+// What A and packed B hold: bfloat16 only where the CPU multiplies it, else its value as a float.
+#if defined(__AVX512BF16__) && defined(S2S_AVX512)
+template <class S> struct OperandOf {
+    typedef S type;
+};
+#else
+template <class S> struct OperandOf {
+    typedef typename StateOf<S>::type type;
+};
+#endif
+template <class S> using Operand = typename OperandOf<S>::type;
+
+// How many k stand side by side.
+template <class P> constexpr int DEPTH = 1;
+template <> constexpr int DEPTH<bf16> = 2;
+
+template <class T> constexpr int PANEL = 2 * LANES<T>;
+constexpr int TILE_ROWS = BYTES == 64 ? 12 : 6;
+
+inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+// Memory on a cache line's boundary, zeroed.
+template <class E> class Buffer {
+  public:
+    explicit Buffer(size_t n = 0) { resize(n); }
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    void swap(Buffer& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() { std::free(data_); }
+    void resize(size_t n) {
+        std::free(data_);
+        size_t bytes = (n * sizeof(E) + 63) / 64 * 64;
+        data_ = n ? static_cast<E*>(std::aligned_alloc(64, bytes)) : nullptr;
+        if (n && !data_) throw std::bad_alloc();
+        if (n) std::memset(static_cast<void*>(data_), 0, bytes);
+        size_ = n;
+    }
+    E* operator()(size_t i = 0) { return data_ + i; }
+    const E* operator()(size_t i = 0) const { return data_ + i; }
+    size_t size() const { return size_; }
+
+  private:
+    E* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+// One matrix B (K x N) in panels. S is the type of the weights as they come.
+template <class S> class Packed {
+    typedef typename StateOf<S>::type T;
+    typedef Operand<S> P;
+
+  public:
+    // B[k][n] = source[k * row + n * column]
+    Packed(const S* source, int K, int N, ptrdiff_t row, ptrdiff_t column)
+        : K_(round_up(K, DEPTH<P>)), N_(N), data_(size_t(round_up(K, DEPTH<P>)) * round_up(N, LANES<T>)) {
+        // A panel fits the nearest cache, so the order that matters is that in which the source is read.
+        for (int p = 0; p < panels(); ++p) {
+            const S* from = source + ptrdiff_t(p) * PANEL<T> * column;
+            int columns = std::min(width(p), N - p * PANEL<T>);
+            if (row < column) {
+                for (int n = 0; n < columns; ++n)
+                    for (int k = 0; k < K; ++k) at(p, k, n) = narrow(widen(from[k * row + n * column]), P{});
+            } else {
+                for (int k = 0; k < K; ++k)
+                    for (int n = 0; n < columns; ++n) at(p, k, n) = narrow(widen(from[k * row + n * column]), P{});
+            }
+        }
+    }
+    // Rows of B, and how many numbers of a row of A are read.
+    int depth() const { return K_; }
+    // The columns and those that fill the last vector: what a row of results needs room for.
+    int columns_padded() const { return round_up(N_, PANEL<T>); }
+    int panels() const { return (N_ + PANEL<T> - 1) / PANEL<T>; }
+    int width(int panel) const { return N_ - panel * PANEL<T> <= LANES<T> ? LANES<T> : PANEL<T>; }
+    // How far apart rows of the left side should lie: a multiple of 4 KB would put them all into the same cache sets.
+    int spacing() const { return round_up(K_, LANES<T>) + 2 * LANES<T>; }
+    const P* panel(int p) const { return data_(size_t(p) * PANEL<T> * K_); }
+    P& at(int p, int k, int n) {
+        return *data_(size_t(p) * PANEL<T> * K_ + size_t(k / DEPTH<P>) * width(p) * DEPTH<P> + n * DEPTH<P> + k % DEPTH<P>);
+    }
+
+  private:
+    int K_, N_;
+    Buffer<P> data_;
+};
+
+template <int MR, int NV, class T> inline void tile(const T* a, int lda, const T* b, int K, T* c, int ldc) {
+    V<T> sum[MR][NV] = {};
+    for (int k = 0; k < K; ++k) {
+        V<T> right[NV];
+        for (int v = 0; v < NV; ++v) right[v] = load_all(b + (size_t(k) * NV + v) * LANES<T>);
+        for (int m = 0; m < MR; ++m) {
+            V<T> left = all(a[m * lda + k]);
+            for (int v = 0; v < NV; ++v) sum[m][v] += left * right[v];
+        }
+    }
+    for (int m = 0; m < MR; ++m)
+        for (int v = 0; v < NV; ++v) store_all(c + m * ldc + v * LANES<T>, sum[m][v]);
+}
+
+#if defined(__AVX512BF16__) && defined(S2S_AVX512)
+template <int MR, int NV> inline void tile(const bf16* a, int lda, const bf16* b, int K, float* c, int ldc) {
+    __m512 sum[MR][NV];
+    for (int m = 0; m < MR; ++m)
+        for (int v = 0; v < NV; ++v) sum[m][v] = _mm512_setzero_ps();
+    for (int k = 0; k < K; k += 2) {
+        __m512bh right[NV];
+        for (int v = 0; v < NV; ++v) right[v] = (__m512bh)_mm512_loadu_si512(b + size_t(k) * NV * 16 + v * 32);
+        for (int m = 0; m < MR; ++m) {
+            int32_t pair;
+            std::memcpy(&pair, a + m * lda + k, 4);
+            __m512bh left = (__m512bh)_mm512_set1_epi32(pair);
+            for (int v = 0; v < NV; ++v) sum[m][v] = _mm512_dpbf16_ps(sum[m][v], left, right[v]);
+        }
+    }
+    for (int m = 0; m < MR; ++m)
+        for (int v = 0; v < NV; ++v) _mm512_storeu_ps(c + m * ldc + v * 16, sum[m][v]);
+}
+#endif
+
+template <int NV, class P, class T>
+inline void tile_of(int rows, const P* a, int lda, const P* b, int K, T* c, int ldc) {
+    switch (rows) {
+        case 12: return tile<12, NV>(a, lda, b, K, c, ldc);
+        case 11: return tile<11, NV>(a, lda, b, K, c, ldc);
+        case 10: return tile<10, NV>(a, lda, b, K, c, ldc);
+        case 9: return tile<9, NV>(a, lda, b, K, c, ldc);
+        case 8: return tile<8, NV>(a, lda, b, K, c, ldc);
+        case 7: return tile<7, NV>(a, lda, b, K, c, ldc);
+        case 6: return tile<6, NV>(a, lda, b, K, c, ldc);
+        case 5: return tile<5, NV>(a, lda, b, K, c, ldc);
+        case 4: return tile<4, NV>(a, lda, b, K, c, ldc);
+        case 3: return tile<3, NV>(a, lda, b, K, c, ldc);
+        case 2: return tile<2, NV>(a, lda, b, K, c, ldc);
+        case 1: return tile<1, NV>(a, lda, b, K, c, ldc);
+    }
+}
+
+// C (rows x width of the panel) = A times one panel; tiles of nearly equal height.
+template <class S, class P, class T>
+inline void product(const P* a, int lda, int rows, const Packed<S>& b, int panel, T* c, int ldc) {
+    int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    bool wide = b.width(panel) == PANEL<T>;
+    for (int i = 0, row = 0; i < tiles; ++i) {
+        int height = rows / tiles + (i < rows % tiles);
+        if (wide)
+            tile_of<2>(height, a + size_t(row) * lda, lda, b.panel(panel), b.depth(), c + size_t(row) * ldc, ldc);
+        else
+            tile_of<1>(height, a + size_t(row) * lda, lda, b.panel(panel), b.depth(), c + size_t(row) * ldc, ldc);
+        row += height;
+    }
+}
+
+}  // namespace s2s
