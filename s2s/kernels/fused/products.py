@@ -15,9 +15,11 @@ from s2s.kernels.protocol import State
 
 
 def product_dtype(weight: Tensor) -> torch.dtype:
-    """S: autocast's dtype where it is on, else that of the weights."""
+    """S: autocast's dtype where it is on (it leaves float64 as it is), else that of the weights."""
     device = weight.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    if weight.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return weight.dtype
+    return torch.get_autocast_dtype(device)
 
 
 def no_autocast(tensor: Tensor) -> torch.autocast:

@@ -28,10 +28,9 @@ void gru_forward(Sizes sizes, const int64_t* lengths, int threads, S* gates, con
             store(saved_un + place.at * H + j, un, n);
         }
     };
-    // h stands twice in the states: as the product's left side and, exactly, as what is carried on.
-    std::vector<T> unused(size_t(sizes.batch) * H);
+    // h stands twice: rounded, as the product's left side, and as the state that is carried on, whose end is the final h.
     over_groups(groups_of(sizes.batch, sizes.time, lengths, threads), threads, [&](const Group& group, int) {
-        forward_loop<S, 3, 1>(group, sizes, {&u_r, &u_z, &u_n}, {h0, h0}, {unused.data(), h1}, h, step);
+        forward_loop<S, 3, 1>(group, sizes, {&u_r, &u_z, &u_n}, {h0, h0}, {h1, h1}, h, step);
     });
 }
 
