@@ -38,6 +38,29 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Paired(StrEnum):
+    """Tests of significance."""
+
+    bs = "bs"
+    ar = "ar"
+
+
+class Layout(StrEnum):
+    """What lines hold."""
+
+    auto = "auto"
+    text = "text"
+    json = "json"
+
+
+class Split(StrEnum):
+    """Which texts are cut into sentences."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run directory made by `s2s train`.", show_default=False)
 ]
@@ -132,31 +155,62 @@ def train(
 
 @app.command()
 def evaluate(
-    run: RunArgument,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RUN...", help="Run directories; the first is compared with.", show_default=False),
+    ] = None,
+    system: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="Translations made elsewhere, one a line.")
+    ] = None,
     data: Annotated[
         list[str] | None, typer.Option(help="File of pairs (twice for parallel files); the run's test set if left out.")
     ] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; the run's if left out.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences decoded at once.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File for the answers, one a line.")] = None,
+    bootstrap: Annotated[
+        int | None, typer.Option(min=0, help="Samples for intervals and paired bootstrap; 1000 if left out, 0: none.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=1, help="Of the samples; sacreBLEU's if left out.")] = None,
+    paired: Annotated[
+        Paired, typer.Option(help="Significance by paired bootstrap or approximate randomisation.")
+    ] = Paired.bs,
+    trials: Annotated[int | None, typer.Option(min=1, help="Of --paired ar; 10000 if left out.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="python:MODULE:FUNCTION", help="A metric of your own as well.")
+    ] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="By length and word frequency, worst and best too.")] = False,
+    examples: Annotated[int, typer.Option(min=0, help="Worst and best sentences in tables and report.")] = 10,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for report.md, report.html and report.json.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the answers of one run, one a line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Scores as JSON on standard output.")] = False,
     skip_bad: Annotated[bool, typer.Option(help="Count malformed lines instead of stopping.")] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Score a run: exact match, BLEU, chrF and TER with sacreBLEU's signature."""
-    from s2s.build.verbs import evaluate_verb
+    """Score runs, and compare several: BLEU, chrF, TER with intervals and significance, exact match, perplexity."""
+    from s2s.build.evaluate import Wanted, evaluate_verb
 
-    scores, line = evaluate_verb(
-        run,
-        data or [],
+    wanted = Wanted(
+        runs=runs or [],
+        systems=system or [],
+        data=data or [],
         beam=beam,
         batch_size=batch_size,
         output=output,
         skip_bad=skip_bad,
         device=device.value,
-        console=_console(),
+        bootstrap=bootstrap,
+        seed=seed,
+        paired=paired.value,
+        trials=trials,
+        own=metric or [],
+        tables=tables,
+        examples=examples,
+        report=report,
     )
-    typer.echo(_json(scores) if as_json else line)
+    scores, text = evaluate_verb(wanted, _console())
+    typer.echo(_json(scores) if as_json else text)
 
 
 def _json(value: Any) -> str:
@@ -166,30 +220,116 @@ def _json(value: Any) -> str:
 
 
 @app.command()
+def average(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The new run directory.", show_default=False)],
+    last: Annotated[int | None, typer.Option(min=1, metavar="K", help="The last K checkpoints of each.")] = None,
+    best: Annotated[int | None, typer.Option(min=1, metavar="K", help="The best K (training.keep_best).")] = None,
+    checkpoint: Annotated[
+        list[int] | None, typer.Option(min=0, metavar="STEP", help="The checkpoint of an update; once for each.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that is there.")] = False,
+) -> None:
+    """Average the weights of several models of a run (or of runs that began alike) into a new run."""
+    from s2s.build.average import Wanted
+    from s2s.build.average import average as average_runs
+
+    wanted = Wanted(last, best, checkpoint or [])
+    average_runs(runs, out, wanted, overwrite=overwrite, console=_console())
+
+
+@app.command()
 def translate(
-    run: RunArgument,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [search.key=value...]",
+            help="A run directory, or several that answer as one; then keys of [search] (`s2s config explain search`).",
+            show_default=False,
+        ),
+    ],
+    input: Annotated[
+        Path | None, typer.Option("-i", "--input", help="File of texts, one a line; standard input if left out.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File for the answers; standard output if left out.")
+    ] = None,
+    alignments: Annotated[
+        Path | None, typer.Option(help="File for word alignments by attention, in Pharaoh format (0-0 1-2).")
+    ] = None,
+    input_format: Annotated[
+        Layout, typer.Option(help='json: one object a line with a "text"; auto: by suffix, else text.')
+    ] = Layout.auto,
+    output_format: Annotated[
+        Layout, typer.Option(help="auto: by suffix; on standard output as the input.")
+    ] = Layout.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --output-format json.")] = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; the run's if left out.")] = None,
     n_best: Annotated[int, typer.Option(min=1, help="Answers a line; more than one prints number, score, text.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Sentences decoded at once.")] = None,
+    split: Annotated[
+        Split,
+        typer.Option(
+            "--split-sentences", help="Translate sentence by sentence; auto: lines longer than training pairs were."
+        ),
+    ] = Split.auto,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Translate standard input line by line: N lines in, N lines out."""
-    from s2s.build.report import one_line
-    from s2s.session import load, text_lines, translate_lines
+    """Translate line by line, as the lines arrive: N lines in, N lines out."""
+    from s2s.build.translate import Answering, translate_verb
 
-    translator = load(run, device=device.value)
-    chunk = 1 if sys.stdin.isatty() else 1024
-    lines = text_lines(sys.stdin.buffer, "standard input")
-    answers = translate_lines(translator, lines, n_best=n_best, beam=beam, batch_size=batch_size, chunk=chunk)
-    for number, (source, found) in enumerate(answers, start=1):
-        if as_json:
-            typer.echo(_json({"source": source, "translations": [answer._asdict() for answer in found]}))
-        elif n_best == 1:
-            typer.echo(one_line(found[0].text))
-        else:
-            for answer in found:
-                typer.echo(f"{number}\t{answer.score:.4f}\t{one_line(answer.text)}")
+    asked = Answering(
+        words=words,
+        beam=beam,
+        batch_size=batch_size,
+        n_best=n_best,
+        split=split.value,
+        input=input,
+        output=output,
+        alignments=alignments,
+        input_format=input_format.value,
+        output_format="json" if as_json else output_format.value,
+        device=device.value,
+    )
+    translate_verb(asked)
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="A file of pairs, two parallel files, or - for standard input.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File for the scores; standard output if left out.")
+    ] = None,
+    alignments: Annotated[
+        Path | None, typer.Option(help="File for word alignments by attention, in Pharaoh format (0-0 1-2).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, with the score of each token.")] = False,
+    total: Annotated[bool, typer.Option("--total", help="One line for all pairs together.")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs at once.")] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Count malformed lines instead of stopping.")] = False,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score given pairs: log-probability, the same a token, perplexity and number of tokens, one line a pair."""
+    from s2s.build.score import Scoring, score_verb
+
+    asked = Scoring(
+        run=run,
+        files=files,
+        batch_size=batch_size,
+        output=output,
+        alignments=alignments,
+        json=as_json,
+        total=total,
+        skip_bad=skip_bad,
+        device=device.value,
+    )
+    score_verb(asked, _console())
 
 
 @app.command()

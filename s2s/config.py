@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from s2s.config_base import NonNegative, Positive, Probability, Section
 from s2s.config_model import Core, Model, ResolvedSide, Side
+from s2s.config_search import Search, beam_keys
 
 __all__ = [
     "Config",
@@ -26,6 +27,7 @@ __all__ = [
     "Side",
     "Text",
     "Training",
+    "beam_keys",
 ]
 
 Metric = Literal["loss", "exact_match", "token_accuracy", "bleu", "chrf", "ter"]
@@ -74,7 +76,9 @@ class Text(Section):
     )
     min_count: Positive = Field(1, description="Rarer characters or words become <unk>.")
     shared: bool = Field(False, description="One vocabulary for both sides.")
-    lowercase: bool = Field(False, description="Lower-case both sides before tokenising.")
+    lowercase: bool = Field(
+        False, description="Lower-case both sides before tokenising; scores compare with the references as they are."
+    )
     character_coverage: float = Field(1.0, gt=0.0, le=1.0, description="SentencePiece: share of characters kept.")
 
 
@@ -98,31 +102,48 @@ class Training(Section):
     epsilon: float = Field(1e-8, gt=0.0, description="Adam: added to the denominator.")
     momentum: Probability = Field(0.0, description="SGD: momentum.")
     weight_decay: float = Field(0.0, ge=0.0, description="Weight decay (decoupled with adamw).")
-    schedule: Literal["constant", "inverse_sqrt", "linear", "cosine", "plateau"] = Field(
+    schedule: Literal["constant", "inverse_sqrt", "noam", "step", "linear", "cosine", "plateau"] = Field(
         "constant",
-        description="Of the learning rate after the warm-up: constant, 1/sqrt(update), down to zero at the end of the"
-        " run (linear, cosine), or halved when the metric stalls (plateau).",
+        description="Of the learning rate after the warm-up: constant, 1/sqrt(update) (inverse_sqrt; noam is the same"
+        " by its other name), a factor every step_every updates (step), down to zero at the end of the run (linear,"
+        " cosine), or a factor when the metric stalls (plateau).",
     )
     warmup: NonNegative = Field(0, description="Updates over which the rate rises linearly from zero.")
+    step_factor: float = Field(0.5, gt=0.0, le=1.0, description="step: factor of the rate.")
+    step_every: Positive = Field(1_000, description="step: updates from one factor to the next.")
     plateau_factor: float = Field(0.5, gt=0.0, lt=1.0, description="plateau: factor of the rate.")
     plateau_patience: NonNegative = Field(1, description="plateau: validations without progress before the factor.")
     clip_norm: float | None = Field(5.0, gt=0.0, description="Largest norm of the gradient; none: no clipping.")
+    ema: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Decay of the moving average of the weights, which is validated and kept as the model; 0: off.",
+    )
     label_smoothing: Probability = Field(0.0, description="Share of probability spread over the vocabulary.")
     batch_size: Positive | None = Field(None, description="Pairs a batch; none: batch_tokens decides.")
     batch_tokens: Positive | None = Field(
         4_096, description="Padded tokens (both sides) a batch, if batch_size is none."
     )
+    accumulate: Positive = Field(1, description="Batches an update: their gradients add up to that of one batch.")
     pool: Positive | None = Field(
         None, description="Batches whose pairs are sorted by length together; none: nearly all; 1: no length buckets."
     )
     validate_every: Positive | None = Field(None, description="Updates between validations; none: after each epoch.")
     checkpoint_every: Positive | None = Field(None, description="Updates between checkpoints; none: each validation.")
     keep: Positive = Field(2, description="Checkpoints kept.")
+    keep_best: Positive = Field(1, description="Best models kept by the metric; above 1 in `best/`, for `s2s average`.")
     metric: Metric = Field(
         "loss", description="Decides the best model (between equals: the loss), early stopping and plateau."
     )
     patience: Positive | None = Field(
         None, description="Validations without progress before training stops; none: never."
+    )
+    divergence_factor: float = Field(
+        0.5, gt=0.0, lt=1.0, description="Of the rate, each time a loss that is no number sends the run back."
+    )
+    divergence_retries: NonNegative = Field(
+        3, description="Times that a run whose loss is no number goes back to its last checkpoint before it stops."
     )
     decode_limit: NonNegative = Field(1_000, description="Validation pairs decoded (greedily) for the text metrics.")
     samples: NonNegative = Field(3, description="Validation samples shown each time.")
@@ -144,17 +165,9 @@ class Training(Section):
             raise ValueError("one of batch_size, batch_tokens must be given")
         if self.schedule in ("linear", "cosine") and self.epochs is None and self.updates is None:
             raise ValueError(f"schedule = {self.schedule!r} needs epochs or updates, to know where the end is")
+        if self.schedule == "noam" and not self.warmup:
+            raise ValueError("schedule = 'noam' needs warmup above 0: the rate rises until then and falls after it")
         return self
-
-
-class Search(Section):
-    """How answers are found."""
-
-    beam: Positive = Field(1, description="Beam width; 1 is greedy.")
-    length_penalty: float = Field(1.0, ge=0.0, description="Exponent a of Wu's ((5 + length) / 6)^a; 0: none.")
-    max_length: Positive = Field(200, description="Longest answer in tokens.")
-    max_ratio: float = Field(3.0, gt=0.0, description="Longest answer as a multiple of the source's length (plus 10).")
-    batch_size: Positive = Field(64, description="Sentences decoded at once.")
 
 
 class Serve(Section):
@@ -191,4 +204,12 @@ class Config(Section):
             and not self.training.decode_limit
         ):
             raise ValueError(f"training.metric = {self.training.metric!r} needs training.decode_limit above 0")
+        for name in ("coverage_penalty", "replace_unknown"):
+            if getattr(self.search, name) and self.model.attention == "none":
+                raise ValueError(f"search.{name} needs attention; choose a model.attention other than 'none'")
+        if self.search.replace_unknown and self.text.tokenizer not in ("characters", "words"):
+            raise ValueError(
+                f"search.replace_unknown is for characters and words; text.tokenizer = {self.text.tokenizer!r} writes"
+                " whatever stands in its training text, so there is nothing to replace"
+            )
         return self

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from s2s.config_base import Positive, Probability, Section
+from s2s.config_base import NonNegative, Positive, Probability, Section
 
 Core = Literal["elman", "lstm", "gru", "rwa", "statistical", "sru"]
 
@@ -41,6 +41,11 @@ class Side(Section):
     dropout: Probability | None = Field(None, description="Dropout between layers.")
     embedding_dropout: Probability | None = Field(None, description="Dropout on embeddings.")
     variational_dropout: bool | None = Field(None, description="One dropout mask for all steps of a sequence.")
+    recurrent_dropout: Probability | None = Field(None, description="Dropout of recurrent weights.")
+    word_dropout: Probability | None = Field(None, description="Share of tokens read as <unk>.")
+    layer_norm: bool | None = Field(None, description="Layer-normalised LSTM or GRU.")
+    embeddings: str | None = Field(None, description="File of word vectors that the embeddings start from.")
+    freeze_embeddings: bool | None = Field(None, description="Embeddings do not learn.")
 
 
 class Model(Section):
@@ -61,6 +66,13 @@ class Model(Section):
     embedding_dropout: Probability = Field(0.0, description="Dropout on embeddings.")
     output_dropout: Probability = Field(0.0, description="Dropout before the output layer.")
     variational_dropout: bool = Field(False, description="One dropout mask for all steps of a sequence.")
+    recurrent_dropout: Probability = Field(
+        0.0, description="Dropout of the weights that read the last state, one mask a batch (DropConnect)."
+    )
+    word_dropout: Probability = Field(0.0, description="Share of tokens read as <unk> in training, drawn for each.")
+    layer_norm: bool = Field(False, description="Layer-normalised LSTM or GRU (gates and cell).")
+    embeddings: str | None = Field(None, description="File of word vectors (word2vec or GloVe, as text) to start from.")
+    freeze_embeddings: bool = Field(False, description="Embeddings keep their start and do not learn.")
     attention: Literal["none", "bahdanau", "luong", "book", "joey"] = Field(
         "luong", description="Preset of score x query x feed x readout, or none."
     )
@@ -69,6 +81,19 @@ class Model(Section):
     attention_feed: Literal["none", "context", "attentional"] | None = Field(None, description="Overrides the preset.")
     readout: Literal["affine", "tanh", "deep"] | None = Field(
         None, description="Before the output layer: nothing, tanh layer of [context; state], or of both and embedding."
+    )
+    coverage: bool = Field(
+        False, description="The additive score sees how much attention each source position got so far."
+    )
+    coverage_loss: float = Field(0.0, ge=0.0, description="Weight of the penalty on attending to the same again.")
+    context_gate: Literal["none", "source", "target", "both"] = Field(
+        "none", description="A gate in the readout between what source and target say, and which of them it scales."
+    )
+    scheduled_sampling: Probability = Field(
+        0.0, description="Share of decoder inputs in training that are the model's own words, at the end of its ramp."
+    )
+    scheduled_sampling_updates: NonNegative = Field(
+        10_000, description="Updates over which that share rises linearly from zero."
     )
     bridge: Literal["copy", "output", "linear", "tanh"] = Field(
         "tanh", description="Encoder to decoder: whole state, last output only, or a (tanh) layer of the last output."
@@ -122,6 +147,8 @@ class Model(Section):
     def _consistent(self) -> Model:
         if self.decoder.bidirectional:
             raise ValueError("decoder.bidirectional: a decoder writes from left to right; leave this key out")
+        self._layer_norm_fits("encoder")
+        self._layer_norm_fits("decoder")
         if self.bridge == "copy":
             self._same_on_both_sides("copy hands the encoder's whole state over")
         query = self.attention_query or ("previous" if self.attention == "bahdanau" else "current")
@@ -133,7 +160,44 @@ class Model(Section):
             )
         if self.attention == "none" and (self.attention_score or self.attention_query or self.attention_feed):
             raise ValueError("attention = 'none' takes no attention_score, attention_query or attention_feed")
+        self._attention_options_fit()
+        self._embeddings_fit()
         return self
+
+    def _embeddings_fit(self) -> None:
+        encoder, decoder = self.side("encoder"), self.side("decoder")
+        if self.tie == "all" and encoder.embeddings != decoder.embeddings:
+            raise ValueError("tie = 'all' makes one embedding of both, so name one file: model.embeddings")
+        frozen = decoder.freeze_embeddings or (self.tie == "all" and encoder.freeze_embeddings)
+        if self.tie != "none" and frozen:
+            raise ValueError(
+                f"freeze_embeddings: with tie = {self.tie!r} the output layer is the embedding and would not learn"
+                " either; set tie = 'none', or decoder.freeze_embeddings = false"
+            )
+
+    def _attention_options_fit(self) -> None:
+        score = self.attention_score or ("additive" if self.attention in ("bahdanau", "joey") else "")
+        if self.coverage and score != "additive":
+            raise ValueError("coverage enters the additive score; set attention_score = 'additive', or leave it out")
+        if self.coverage_loss and self.attention == "none":
+            raise ValueError("coverage_loss needs attention, but attention is 'none'")
+        readout = self.readout or ("affine" if self.attention in ("book", "none") else "tanh")
+        if self.context_gate != "none" and (self.attention == "none" or readout == "affine"):
+            raise ValueError("context_gate needs attention and readout = 'tanh' or 'deep'; leave it out, or set these")
+
+    def _layer_norm_fits(self, name: Literal["encoder", "decoder"]) -> None:
+        side = self.side(name)
+        if not side.layer_norm:
+            return
+        if side.core not in ("lstm", "gru"):
+            raise ValueError(
+                f"layer_norm: there is a layer-normalised lstm and gru, but the {name}'s core is {side.core!r}; change"
+                f" the core, or set {name}.layer_norm = false"
+            )
+        if side.core == "lstm" and (self.peephole or not self.forget_gate):
+            raise ValueError(
+                "layer_norm: the layer-normalised lstm has a forget gate and no peepholes; leave these keys"
+            )
 
     def _same_on_both_sides(self, why: str) -> None:
         encoder, decoder = self.side("encoder"), self.side("decoder")
@@ -158,3 +222,8 @@ class ResolvedSide(Section):
     dropout: float
     embedding_dropout: float
     variational_dropout: bool
+    recurrent_dropout: float
+    word_dropout: float
+    layer_norm: bool
+    embeddings: str | None
+    freeze_embeddings: bool

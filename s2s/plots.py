@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from s2s.errors import MissingExtraError
 
 
 def attention_map(
-    path: Path, source: Sequence[str], target: Sequence[str], weights: Sequence[Sequence[float]], *, title: str = ""
+    path: Path | IO[bytes],
+    source: Sequence[str],
+    target: Sequence[str],
+    weights: Sequence[Sequence[float]],
+    *,
+    title: str = "",
 ) -> None:
     """Where each written piece looked: source across, target down, dark is much.
 
     Args:
-        path: PNG to write.
+        path: PNG to write, or an open file.
         source: pieces across.
         target: pieces down.
         weights: one row a target piece, one column a source piece.
@@ -38,11 +43,11 @@ def attention_map(
     _save(figure, path)
 
 
-def learning_curve(path: Path, rows: Sequence[Mapping[str, Any]], *, metric: str, title: str = "") -> None:
+def learning_curve(path: Path | IO[bytes], rows: Sequence[Mapping[str, Any]], *, metric: str, title: str = "") -> None:
     """Loss in training and validation, and the metric that decides, over updates.
 
     Args:
-        path: PNG to write.
+        path: PNG to write, or an open file.
         rows: lines of a run's `metrics.jsonl`.
         metric: the name of the second curve.
 
@@ -87,8 +92,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _save(figure: Any, path: Path | IO[bytes]) -> None:
+    if isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
 

@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = {
-    "build", "cli", "config", "config_base", "config_io", "config_model", "cores", "corpus", "errors", "kernels",
-    "metrics", "models", "plots", "resources", "search", "serve", "session", "text", "training", "translator",
+    "build", "cli", "config", "config_base", "config_io", "config_model", "config_search", "cores", "corpus", "errors",
+    "evaluation", "kernels", "metrics", "models", "passages", "plots", "resources", "scoring", "search", "serve",
+    "session", "text", "training", "translator",
 }  # fmt: skip
 
 # A room may import itself, s2s.errors, and what stands here; `models.loss` allows that module alone.
@@ -21,7 +22,9 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"build", "session", "corpus", "resources", "config_io", "serve"},
     "session": {"build", "translator"},
     "build": EVERYTHING - {"cli", "serve", "session"},
-    "translator": {"search", "text", "models", "config"},
+    "passages": {"translator", "text", "corpus", "scoring"},
+    "scoring": {"translator", "text", "corpus"},
+    "translator": {"search", "text", "models", "config", "config_io"},
     "training": {"models.loss", "corpus.batch"},
     "models": {"cores", "kernels"},
     "cores": {"kernels"},
@@ -29,10 +32,12 @@ ARROWS: dict[str, set[str]] = {
     "corpus": {"text", "resources"},
     "text": set(),
     "search": set(),
-    "config": {"config_base", "config_model"},
+    "config": {"config_base", "config_model", "config_search"},
     "config_model": {"config_base"},
+    "config_search": {"config_base"},
     "config_base": set(),
     "config_io": {"config"},
+    "evaluation": {"metrics", "plots"},
     "metrics": set(),
     "plots": set(),
     "resources": set(),

@@ -13,6 +13,7 @@ from s2s.cores import GRU, LSTM, RWA, Bidirectional, Cell, Elman, Recurrent, Sta
 from s2s.cores.stack import Layer
 from s2s.models import PRESETS, Attention, AttentionChoice, Bridge, Decoder, Embedding, Encoder, Seq2Seq
 from s2s.models.bridge import Kind
+from s2s.models.readout import Gate
 
 PLAIN = AttentionChoice("dot", "current", "none", "affine")
 CORES = ("elman", "lstm", "gru", "rwa", "statistical")
@@ -68,6 +69,8 @@ def tiny_model(
     tied: bool = False,
     dropout: float = 0.0,
     variational: bool = False,
+    coverage: bool = False,
+    gate: Gate = "none",
     vocabulary: int = VOCABULARY,
     seed: int = 1,
     dtype: torch.dtype = torch.float64,
@@ -81,7 +84,9 @@ def tiny_model(
     context_size = encoder.output_size if peeky else 0
     width = encoder.output_size
     target = stack(decoder_core or core, 3 + context_size, width, **rest)  # type: ignore[arg-type]
-    attention = None if choice is None else Attention(target.output_size, encoder.output_size, score=picked.score)
+    attention = None
+    if choice is not None:
+        attention = Attention(target.output_size, encoder.output_size, score=picked.score, coverage=coverage)
     decoder = Decoder(
         Embedding(vocabulary, 3, dropout=dropout, variational=variational),
         target,
@@ -92,6 +97,7 @@ def tiny_model(
         readout_size=3 if tied else 5,
         context_size=context_size,
         dropout=dropout,
+        gate=gate,
     )
     sizes = [layer.output_size for layer in source.layers]
     model = Seq2Seq(encoder, Bridge(bridge, sizes, target.seed_sizes), decoder, vocabulary=vocabulary, tied=tied)

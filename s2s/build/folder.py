@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 import s2s
 from s2s.config import Config
@@ -40,6 +43,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def best(self) -> Path:
+        """The best few models, if they are kept."""
+        return self.path / "best"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -67,6 +75,33 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether the folder holds a run."""
         return self.config.is_file() and self._about() is not None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Within the context no other process trains in this run. The system gives the lock back when a process dies.
+
+        Raises:
+            UserError: one does.
+        """
+        if not self.exists():
+            yield
+            return
+        self.checkpoints.mkdir(exist_ok=True)
+        lock = FileLock(self.checkpoints / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"{self.path}: another process is training in this run; wait for its end or stop it, or train in"
+                " another folder (-o)"
+            ) from None
+        except NotImplementedError:  # a file system without locks is no reason not to train
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
 
     def refuse_if_taken(self, *, overwrite: bool) -> None:
         """Nothing of the user's is overwritten unasked, and nothing that is no run is ever removed.

@@ -18,6 +18,8 @@ from s2s.training.checkpoint import load_weights
 from s2s.training.hardware import pick_device, set_threads
 from s2s.translator import Translator
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
 
 def make_translator(
     folder: RunFolder, config: Config, model: Seq2Seq, tokenizers: Tokenizers, device: torch.device
@@ -33,9 +35,7 @@ def make_translator(
     )
 
 
-def load_translator(
-    path: Path, *, device: Literal["auto", "cpu", "cuda", "mps"] = "auto", threads: int | None = None
-) -> Translator:
+def load_translator(path: Path, *, device: Device = "auto", threads: int | None = None) -> Translator:
     """The best model of a run.
 
     Raises:

@@ -10,7 +10,22 @@ import torch
 from torch import nn
 
 from s2s.config import Core, Model, ResolvedSide
-from s2s.cores import GRU, LSTM, RWA, Bidirectional, Cell, Elman, Layer, Recurrent, Stack, Statistical, fill, initialise
+from s2s.cores import (
+    GRU,
+    LSTM,
+    RWA,
+    Bidirectional,
+    Cell,
+    Elman,
+    Layer,
+    NormalisedGRU,
+    NormalisedLSTM,
+    Recurrent,
+    Stack,
+    Statistical,
+    fill,
+    initialise,
+)
 from s2s.errors import UserError
 from s2s.models import PRESETS, Attention, AttentionChoice, Bridge, Decoder, Embedding, Encoder, Seq2Seq
 
@@ -37,6 +52,7 @@ def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int)
         readout_size=decoder_side.hidden_size if model.tie == "none" else decoder_side.embedding_size,
         context_size=context_size,
         dropout=model.output_dropout,
+        gate=model.context_gate,
     )
     if model.tie == "all":
         encoder.embedding.table = decoder.embedding.table
@@ -66,7 +82,7 @@ def _attention(model: Model, choice: AttentionChoice, query_size: int, value_siz
     if model.attention == "none":
         return None
     try:
-        return Attention(query_size, value_size, score=choice.score)
+        return Attention(query_size, value_size, score=choice.score, coverage=model.coverage)
     except ValueError as error:
         raise UserError(
             f"model.attention = {model.attention!r}: {error}. Set model.attention_score = 'general', make the encoder"
@@ -75,9 +91,15 @@ def _attention(model: Model, choice: AttentionChoice, query_size: int, value_siz
 
 
 def _embedding(side: ResolvedSide, vocabulary: int) -> Embedding:
-    return Embedding(
-        vocabulary, side.embedding_size, dropout=side.embedding_dropout, variational=side.variational_dropout
+    embedding = Embedding(
+        vocabulary,
+        side.embedding_size,
+        dropout=side.embedding_dropout,
+        variational=side.variational_dropout,
+        word_dropout=side.word_dropout,
     )
+    embedding.table.requires_grad_(not side.freeze_embeddings)
+    return embedding
 
 
 def _stack(model: Model, side: ResolvedSide, extra: int) -> Stack:
@@ -92,17 +114,25 @@ def _stack(model: Model, side: ResolvedSide, extra: int) -> Stack:
 
 def _layer(model: Model, side: ResolvedSide, width: int) -> Layer:
     def layer(reverse: bool) -> Recurrent:
-        cell = build_cell(model, side.core, width, side.hidden_size)
-        return Recurrent(cell, reverse=reverse, backend=model.backend, segment=model.segment)
+        cell = build_cell(model, side.core, width, side.hidden_size, layer_norm=side.layer_norm)
+        return Recurrent(
+            cell,
+            reverse=reverse,
+            backend=model.backend,
+            segment=model.segment,
+            weight_drop=side.recurrent_dropout,
+        )
 
     forward = layer(reverse=False)
     return Bidirectional(forward, layer(reverse=True)) if side.bidirectional else forward
 
 
-def build_cell(model: Model, core: str, input_size: int, hidden_size: int) -> Cell:
+def build_cell(model: Model, core: str, input_size: int, hidden_size: int, *, layer_norm: bool = False) -> Cell:
     """One recurrent core with the options that `model` has for it."""
     if core.startswith("python:"):
         return _own_cell(core, input_size, hidden_size)
+    if layer_norm:
+        return _normalised(model, core, input_size, hidden_size)
     match cast(Core, core):
         case "elman":
             return Elman(input_size, hidden_size, activation=model.activation)
@@ -122,6 +152,12 @@ def build_cell(model: Model, core: str, input_size: int, hidden_size: int) -> Ce
             return _statistical(model, input_size, hidden_size)
         case never:
             assert_never(never)
+
+
+def _normalised(model: Model, core: str, input_size: int, hidden_size: int) -> Cell:
+    if core == "lstm":
+        return NormalisedLSTM(input_size, hidden_size, forget_bias=model.forget_bias)
+    return NormalisedGRU(input_size, hidden_size, reset=model.reset)
 
 
 def _statistical(model: Model, input_size: int, hidden_size: int) -> Statistical:

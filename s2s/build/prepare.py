@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from s2s.build.corpus import Corpus
+from s2s.build.embeddings import fill_embeddings
 from s2s.build.folder import RunFolder
 from s2s.build.load import check_vocabulary
 from s2s.build.model import build_model
@@ -20,6 +21,7 @@ from s2s.build.text import Tokenizers, load_tokenizers, make_tokenizers, trainin
 from s2s.config import Config
 from s2s.corpus.batch import Example, encode_pairs
 from s2s.corpus.split import corpus_hash
+from s2s.metrics import LOWERED
 from s2s.models import Seq2Seq
 from s2s.text.vocab import UNK
 from s2s.training.checkpoint import load_weights
@@ -58,6 +60,7 @@ def prepare(
     torch.manual_seed(training.seed)
     if init_from is not None:
         tokenizers = load_tokenizers(init_from, config.text)
+    fresh = tokenizers is None
     if tokenizers is None:
         tokenizers = make_tokenizers(config.text, corpus.train, seed=training.seed)
     examples, dropped = training_examples(config.data, corpus.train, tokenizers)
@@ -75,7 +78,8 @@ def prepare(
         "device": device.type,
         "precision": precision,
     }
-    for note in [*corpus.notes, dropped]:
+    filled = fill_embeddings(config.model, model, tokenizers) if fresh else []
+    for note in [*corpus.notes, dropped, *filled, *([LOWERED] if config.text.lowercase else [])]:
         say(console, note)
     _say_model(config, model, sizes, examples, identity, console)
     data = config.data.model_copy(update={"source_lang": corpus.source_lang, "target_lang": corpus.target_lang})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +13,35 @@ from rich.console import Console
 
 from s2s import metrics, plots
 from s2s.build.folder import RunFolder
+from s2s.build.likelihood import likelihood
 from s2s.build.say import say
 from s2s.config import Config
 from s2s.corpus.read import Pair
 from s2s.errors import MissingExtraError
-from s2s.training.files import write_json, write_text
-from s2s.translator import Translator
+from s2s.evaluation import Evaluation, Picture, Table
+from s2s.evaluation.pages import html, markdown
+from s2s.evaluation.pictures import pictures
+from s2s.metrics.sampling import Sampling
+from s2s.training.files import write_atomically, write_json, write_text
+from s2s.translator import Alignment, Translator
 
 
-def evaluate(
+def answer(
     translator: Translator, pairs: Sequence[Pair], *, beam: int | None = None, batch_size: int | None = None
-) -> tuple[dict[str, Any], list[str]]:
-    """Scores of a model on pairs, and its answers.
+) -> tuple[list[str], dict[str, Any]]:
+    """A model's answers, one a pair, and what else is known of them.
 
     Returns:
-        `n`, `exact_match`, `bleu`, `chrf`, `ter`, `signature`, `signatures`, `beam`, `seconds`,
-        `sentences_per_second`; and one answer a pair.
+        The answers; and `likelihood` of the references, `beam`, `seconds`, `sentences_per_second`.
     """
     started = time.monotonic()
     answers = translator.translate([pair.source for pair in pairs], beam=beam, batch_size=batch_size)
     seconds = time.monotonic() - started
-    texts = [answer[0].text for answer in answers]
-    scores = metrics.text_scores(texts, [pair.target for pair in pairs])
+    scores = likelihood(translator, pairs, batch_size=batch_size)
     scores["beam"] = beam or translator.config.search.beam
     scores["seconds"] = round(seconds, 3)
     scores["sentences_per_second"] = round(len(pairs) / max(seconds, 1e-9), 1)
-    return scores, texts
+    return [found[0].text for found in answers], scores
 
 
 def finish(
@@ -47,7 +51,8 @@ def finish(
     config = translator.config
     scores: dict[str, Any] = {}
     if test:
-        scores, _ = evaluate(translator, test)
+        texts, more = answer(translator, test)
+        scores = {**metrics.text_scores(texts, [pair.target for pair in test], sampling=Sampling()), **more}
         write_json(folder.scores, scores)
         say(console, f"test: {scores_line(scores)}")
     if config.training.plots:
@@ -63,7 +68,10 @@ def one_line(text: str) -> str:
 def scores_line(scores: Mapping[str, Any]) -> str:
     """Scores for people."""
     parts = [f"{scores['n']:,} pairs", f"exact match {100 * scores.get('exact_match', 0.0):.2f} %"]
-    parts += [f"{label} {scores[name]:.2f}" for name, label in _LABELS if name in scores]
+    for name, label in _LABELS:
+        if name in scores:
+            interval = scores.get("intervals", {}).get(name)
+            parts.append(f"{label} {scores[name]:.2f}" + (f" ± {interval['half']:.2f}" if interval else ""))
     parts.append(f"(beam {scores['beam']}, {scores['sentences_per_second']:,.0f} sentences/s)")
     return "  ".join(parts)
 
@@ -74,15 +82,44 @@ _LABELS = (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER"))
 def draw(folder: RunFolder, translator: Translator, pairs: Sequence[Pair], console: Console) -> None:
     """Learning curve and attention maps into `RUN/plots/`; a missing matplotlib is said, not fatal."""
     try:
-        rows = _lines(folder.metrics)
+        rows, alignments = drawings(folder, translator, pairs)
         metric = translator.config.training.metric
         plots.learning_curve(folder.plots / "learning-curve.png", rows, metric=metric, title=translator.name)
-        for number, pair in enumerate(_examples(pairs), start=1):
-            if alignment := translator.align(pair.source):
-                plots.attention_map(folder.plots / f"attention-{number}.png", *alignment, title=translator.name)
+        for number, alignment in enumerate(alignments, start=1):
+            plots.attention_map(folder.plots / f"attention-{number}.png", *alignment, title=translator.name)
         say(console, f"pictures: {folder.plots}")
     except MissingExtraError as missing:
         say(console, f"no pictures: {missing}")
+
+
+def drawings(
+    folder: RunFolder, translator: Translator, pairs: Sequence[Pair]
+) -> tuple[list[dict[str, Any]], list[Alignment]]:
+    """What the pictures of a run are drawn from: lines of its log, and the attention of a few sentences."""
+    found = [translator.align(pair.source) for pair in _examples(pairs)]
+    return _lines(folder.metrics), [alignment for alignment in found if alignment]
+
+
+def write_report(
+    folder: Path, evaluation: Evaluation, tables: Sequence[Table], value: Mapping[str, Any], console: Console
+) -> None:
+    """`report.md` with pictures beside it, `report.html` that needs nothing else, and `report.json`."""
+    drawn: list[Picture] = []
+    try:
+        drawn = pictures(evaluation)
+    except MissingExtraError as missing:
+        say(console, f"no pictures: {missing}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in drawn:
+        write_atomically(folder / picture.name, partial(_write_bytes, picture.png))
+    write_json(folder / "report.json", value)
+    write_text(folder / "report.md", markdown(evaluation, tables, drawn))
+    write_text(folder / "report.html", html(evaluation, tables, drawn))
+    say(console, f"report: {folder / 'report.html'}")
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _examples(pairs: Sequence[Pair]) -> list[Pair]:

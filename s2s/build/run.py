@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,13 @@ import torch
 from rich.console import Console
 
 from s2s import metrics
+from s2s.build.best import Keeper
 from s2s.build.corpus import Corpus, load_corpus
 from s2s.build.folder import RunFolder
 from s2s.build.load import check_vocabulary, make_translator
 from s2s.build.prepare import Prepared, prepare
 from s2s.build.say import say
-from s2s.build.text import Tokenizers, load_tokenizers
+from s2s.build.text import load_tokenizers
 from s2s.build.training import (
     Batches,
     Validator,
@@ -31,9 +33,10 @@ from s2s.build.training import (
 from s2s.config import Config, Data
 from s2s.errors import UserError
 from s2s.models import Seq2Seq
-from s2s.training.checkpoint import Checkpoints, Parts, load_weights, save_weights
+from s2s.training.checkpoint import Checkpoints, Parts, load_weights
 from s2s.training.log import RunLog
-from s2s.training.loop import Progress, Run, train
+from s2s.training.loop import train
+from s2s.training.state import Progress, Run
 from s2s.training.stop import stop_on_signals
 
 
@@ -82,8 +85,10 @@ def start(config: Config, corpus: Corpus, wish: Wish, console: Console) -> str:
         prepared.tokenizers.save(new.path)
 
     folder.refuse_if_taken(overwrite=wish.overwrite)
-    folder.create(prepared.config, about, fill, header=wish.header, reasons=wish.reasons)
-    return _run(folder, prepared, Progress(), console)
+    with folder.lock():  # of a run that is replaced
+        folder.create(prepared.config, about, fill, header=wish.header, reasons=wish.reasons)
+    with folder.lock():
+        return _run(folder, prepared, Progress(), console)
 
 
 def _keep_data_safe(folder: RunFolder, data: Data) -> None:
@@ -103,6 +108,13 @@ def resume(path: Path, overrides: Mapping[str, Any], console: Console) -> str:
     folder = RunFolder(path)
     _refuse_new_course(path, overrides)
     config, about = folder.read(overrides)
+    with folder.lock():
+        return _resume(folder, config, about, overrides, console)
+
+
+def _resume(
+    folder: RunFolder, config: Config, about: Mapping[str, Any], overrides: Mapping[str, Any], console: Console
+) -> str:
     checkpoints = Checkpoints(folder.checkpoints, keep=config.training.keep)
     checkpoint = checkpoints.latest()
     threads = about["identity"]["threads"] if config.training.threads is None else config.training.threads
@@ -114,7 +126,7 @@ def resume(path: Path, overrides: Mapping[str, Any], console: Console) -> str:
     progress = Progress(**checkpoints.state(checkpoint)["progress"])
     if overrides:
         folder.amend(overrides["training"])
-    say(console, f"Going on with {path} after update {progress.update:,} ({checkpoint.name}).")
+    say(console, f"Going on with {folder.path} after update {progress.update:,} ({checkpoint.name}).")
     return _run(folder, prepared, progress, console, checkpoint)
 
 
@@ -153,16 +165,19 @@ def _run(
     source = Batches(prepared.examples, size, tokens, training.seed, config.model.reverse_source, training.pool)
     total = total_updates(training, source)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-    parts = Parts(model, build_optimizer(training, model), scaler)
+    average = deepcopy(model).requires_grad_(False) if training.ema else None
+    parts = Parts(model, build_optimizer(training, model), scaler, average)
+    judged = model if average is None else average
+    keep = Keeper(folder, judged, prepared.tokenizers.hash, training.metric, training.keep_best)
     checkpoints = Checkpoints(folder.checkpoints, keep=training.keep)
     if checkpoint is not None:
         damaged = _weights_damage(folder, model, progress)
-        _restore(checkpoints, checkpoint, parts)
+        checkpoints.restore(checkpoint, parts)
         if damaged:
             say(console, f"warning: {damaged}. Made again from {checkpoint.name}; the next validation decides anew")
-            _keep_best(folder, model, prepared.tokenizers, progress, {})
+            keep.write(folder.weights, progress, {})
             progress.best = None
-    translator = make_translator(folder, config, model, prepared.tokenizers, device)
+    translator = make_translator(folder, config, judged, prepared.tokenizers, device)
     validator = Validator(config, translator, prepared.corpus.valid, prepared.valid)
     model.train()
     log = RunLog(folder.path, console, total=total, start=progress, tensorboard=training.tensorboard)
@@ -170,13 +185,13 @@ def _run(
         run = Run(
             parts=parts,
             device=device,
-            objective=build_objective(config, model),
+            objective=build_objective(config, model, progress),
             source=source,
             schedule=build_schedule(training, total),
             checkpoints=checkpoints,
             validate=partial(validator, precision),
             better=partial(metrics.better, training.metric),
-            keep_best=partial(_keep_best, folder, model, prepared.tokenizers),
+            keep=keep,
             identity=prepared.identity,
             log=log,
             interrupted=interrupted,
@@ -185,8 +200,8 @@ def _run(
             end = train(run, build_settings(training, precision), progress)
         except KeyboardInterrupt:  # the second Ctrl-C
             return "stopped"
-        if end == "interrupted" and not folder.weights.exists():
-            _keep_best(folder, model, prepared.tokenizers, progress, {})
+        if end in ("interrupted", "terminated") and not folder.weights.exists():
+            keep.write(folder.weights, progress, {})
     return end
 
 
@@ -199,29 +214,6 @@ def _weights_damage(folder: RunFolder, model: Seq2Seq, progress: Progress) -> st
     except UserError as error:
         return str(error).partition(";")[0]
     return ""
-
-
-def _restore(checkpoints: Checkpoints, checkpoint: Path, parts: Parts) -> None:
-    """Bring the state back; the optimiser's options are those of the configuration, which may have changed."""
-    options = [
-        {key: value for key, value in group.items() if key != "params"} for group in parts.optimizer.param_groups
-    ]
-    try:
-        checkpoints.restore(checkpoint, parts)
-    except RuntimeError as error:
-        raise UserError(
-            f"{checkpoint}: not of the model that config.toml describes: {error}. Put config.toml back as it was"
-        ) from None
-    for group, own in zip(parts.optimizer.param_groups, options, strict=True):
-        group.update(own)
-
-
-def _keep_best(
-    folder: RunFolder, model: Seq2Seq, tokenizers: Tokenizers, progress: Progress, scores: Mapping[str, float]
-) -> None:
-    metadata = {"vocabulary": tokenizers.hash, "update": str(progress.update)}
-    metadata |= {name: f"{value:.6g}" for name, value in scores.items()}
-    save_weights(folder.weights, model, metadata)
 
 
 __all__ = ["Wish", "resume", "start"]

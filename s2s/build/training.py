@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ import torch
 from torch import nn
 
 from s2s import metrics
-from s2s.config import Config, Training
+from s2s.build.likelihood import reference_sums
+from s2s.config import Config, Model, Training
 from s2s.corpus.batch import Batch, Example, make_batch, plan_epoch
 from s2s.corpus.read import Pair
-from s2s.models import Loss, Seq2Seq, sequence_loss
+from s2s.models import Seq2Seq, sequence_loss
 from s2s.text.vocab import PAD
 from s2s.training.hardware import Precision, autocast
 from s2s.training.log import Sample, Validation
-from s2s.training.loop import Settings
 from s2s.training.schedule import Schedule
+from s2s.training.state import Progress, Settings
 from s2s.translator import Translator
 
 
@@ -57,12 +59,16 @@ def build_settings(training: Training, precision: Precision) -> Settings:
         epochs=training.epochs,
         updates=training.updates,
         minutes=training.minutes,
+        accumulate=training.accumulate,
         clip_norm=training.clip_norm,
+        ema=training.ema,
         validate_every=training.validate_every,
         checkpoint_every=training.checkpoint_every,
         metric=training.metric,
         patience=training.patience,
         precision=precision,
+        divergence_factor=training.divergence_factor,
+        divergence_retries=training.divergence_retries,
     )
 
 
@@ -70,7 +76,7 @@ def total_updates(training: Training, batches: Batches) -> int | None:
     """Updates of the whole run, as far as epochs and updates tell."""
     limits = [training.updates] if training.updates is not None else []
     if training.epochs is not None:
-        limits.append(training.epochs * len(batches.plan(0)))
+        limits.append(training.epochs * math.ceil(len(batches.plan(0)) / training.accumulate))
     return min(limits, default=None)
 
 
@@ -81,8 +87,9 @@ def build_schedule(training: Training, total: int | None) -> Schedule:
         peak=training.learning_rate,
         warmup=training.warmup,
         total=total or 0,
-        factor=training.plateau_factor,
+        factor=training.step_factor if training.schedule == "step" else training.plateau_factor,
         patience=training.plateau_patience,
+        every=training.step_every,
     )
 
 
@@ -106,9 +113,17 @@ def build_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimiz
             assert_never(training.optimizer)
 
 
-def build_objective(config: Config, model: Seq2Seq) -> Any:
-    """The loss of a batch."""
-    return partial(sequence_loss, model, padding=PAD, smoothing=config.training.label_smoothing)
+def build_objective(config: Config, model: Seq2Seq, progress: Progress) -> Any:
+    """The loss of a batch, at the update under way."""
+    smoothing, coverage = config.training.label_smoothing, config.model.coverage_loss
+    loss = partial(sequence_loss, model, padding=PAD, smoothing=smoothing, coverage=coverage)
+    return lambda batch: loss(batch, sampling=sampling_share(config.model, progress.update))
+
+
+def sampling_share(model: Model, update: int) -> float:
+    """Of decoder inputs that are the model's own words: from zero up to `model.scheduled_sampling`."""
+    ramp = model.scheduled_sampling_updates
+    return model.scheduled_sampling * (min(1.0, update / ramp) if ramp else 1.0)
 
 
 class Validator:
@@ -133,14 +148,10 @@ class Validator:
             with autocast(self.device, precision):
                 answers = self.translator.translate([pair.source for pair in pairs], beam=1)
             texts = [answer[0].text for answer in answers]
-            scores |= _numbers(metrics.text_scores(texts, self._references(pairs), self._wanted()))
+            scores |= _numbers(metrics.text_scores(texts, [pair.target for pair in pairs], self._wanted()))
             rows = _spread(len(pairs), self.config.training.samples)
             samples = [Sample(pairs[row].source, pairs[row].target, texts[row]) for row in rows]
         return Validation(scores, samples, time.monotonic() - started)
-
-    def _references(self, pairs: Sequence[Pair]) -> list[str]:
-        lower = self.config.text.lowercase
-        return [pair.target.lower() if lower else pair.target for pair in pairs]
 
     def _wanted(self) -> list[str]:
         """Exact match always; BLEU where answers are sentences; what decides in any case."""
@@ -150,15 +161,10 @@ class Validator:
         metric = self.config.training.metric
         return wanted if metric in wanted or metric not in metrics.TEXT_METRICS else [*wanted, metric]
 
-    @torch.inference_mode()
     def _losses(self, precision: Precision) -> dict[str, float]:
-        nll, correct, tokens = 0.0, 0, 0
-        for rows in self._plan:
-            batch = make_batch(self.examples, rows, reverse_source=self.config.model.reverse_source).to(self.device)
-            with autocast(self.device, precision):
-                loss: Loss = sequence_loss(self.translator.model, batch, padding=PAD)
-            nll, correct, tokens = nll + float(loss.nll), correct + int(loss.correct), tokens + loss.tokens
-        return {"loss": nll / max(tokens, 1), "token_accuracy": correct / max(tokens, 1)}
+        with autocast(self.device, precision):
+            sums = reference_sums(self.translator, self.examples, self._plan)
+        return {"loss": sums.nll / max(sums.tokens, 1), "token_accuracy": sums.correct / max(sums.tokens, 1)}
 
 
 def _numbers(scores: dict[str, Any]) -> dict[str, float]:

@@ -15,15 +15,16 @@ from s2s.build.compose import Composed, compose, compose_from_run, find_recipe, 
 from s2s.build.corpus import Corpus, load_corpus
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
-from s2s.build.report import evaluate, finish, one_line, scores_line
+from s2s.build.report import finish
 from s2s.build.run import Wish, resume, start
 from s2s.build.say import say
 from s2s.config_io import check, dump, merge, read_toml
-from s2s.corpus.read import read_pairs
 from s2s.errors import UserError
 from s2s.training.hardware import peak_memory
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+ASKED = {"interrupted": 130, "stopped": 130, "terminated": 143}
+"""Ends that were asked for, with the exit code that a shell gives to the signal (SIGINT, SIGTERM)."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ def _start(composed: Composed, folder: Path, request: Request, console: Console)
 
 def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None) -> int:
     again, shown = f"Go on with: s2s train --resume {shlex.quote(str(path))}", shlex.quote(str(path))
-    if end in ("interrupted", "stopped"):
-        say(console, f"Saved. {again}" if end == "interrupted" else f"Stopped; the last checkpoint holds. {again}")
-        return 130
+    if end in ASKED:
+        say(console, f"Stopped; the last checkpoint holds. {again}" if end == "stopped" else f"Saved. {again}")
+        return ASKED[end]
     say(console, f"Ended: {end}.{_memory()}")
     folder = RunFolder(path)
     training = folder.read()[0].training
@@ -108,45 +109,6 @@ def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None
 def _memory() -> str:
     peak = peak_memory()
     return "" if peak is None else f" Peak memory {peak / 2**20:,.0f} MiB."
-
-
-def evaluate_verb(
-    run: Path,
-    data: Sequence[str],
-    *,
-    beam: int | None,
-    batch_size: int | None,
-    output: Path | None,
-    skip_bad: bool,
-    device: Device,
-    console: Console,
-) -> tuple[dict[str, Any], str]:
-    """Scores, and the same as a line for people."""
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise UserError(f"--output {output}: expected a file in a folder that is there; make the folder first")
-    translator = load_translator(run, device=device)
-    if data:
-        section = translator.config.data
-        keys = (section.source_lang or "source", section.target_lang or "target")
-        result = read_pairs(list(data), skip_bad=skip_bad, source_key=keys[0], target_key=keys[1])
-        if result.bad:
-            say(console, f"skipped {result.bad:,} bad lines of {result.where}")
-        pairs, which = result.pairs, result.where
-    else:
-        corpus = load_corpus(translator.config.data, stdin=RunFolder(run).stdin)
-        pairs, which = (corpus.test, "test") if corpus.test else (corpus.valid, "validation (the run has no test set)")
-    scores, texts = evaluate(translator, pairs, beam=beam, batch_size=batch_size)
-    scores = {"run": str(run), "data": which, **scores}
-    if output is not None:
-        _write_lines(output, texts)
-    return scores, f"{which}: {scores_line(scores)}\nBLEU signature: {scores.get('signature', '-')}"
-
-
-def _write_lines(path: Path, texts: Sequence[str]) -> None:
-    try:
-        path.write_text("".join(f"{one_line(text)}\n" for text in texts), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"--output {path}: can't be written ({error.strerror}); name another file") from None
 
 
 def config_text(words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from s2s.cores.elman import Activation, Elman
 from s2s.cores.gru import GRU, Reset
 from s2s.cores.initialise import Scheme, fill, initialise
 from s2s.cores.lstm import LSTM
+from s2s.cores.normalised import NormalisedGRU, NormalisedLSTM
 from s2s.cores.recurrent import Keep, Recurrent
 from s2s.cores.rwa import RWA
 from s2s.cores.scan import scan
@@ -28,6 +29,8 @@ __all__ = [
     "Elman",
     "Keep",
     "Layer",
+    "NormalisedGRU",
+    "NormalisedLSTM",
     "Prepared",
     "PreparedStack",
     "Recurrent",

@@ -33,8 +33,8 @@ class Cell(nn.Module, ABC):
     """One step of a recurrence: state_t = step(project(x)_t, state_{t-1}), out_t = read(hidden(state_t)).
 
     A subclass gives `project` and `step`, and where the defaults do not fit: `begin`, `seed`, `prepare`, `hidden`,
-    `read`, `reset_parameters`, `blocks`, `reset_vectors`. Its first parameter says on which device, and in which dtype,
-    its states live.
+    `read`, `reset_parameters`, `is_recurrent`, `blocks`, `reset_vectors`. Its first parameter says on which device, and
+    in which dtype, its states live.
 
     `kernel` is the name by which `s2s.kernels` knows the function that this cell computes; a name it does not know
     means that only the reference loop can run the cell. `seed_sizes` are the widths of what another model may set in
@@ -97,11 +97,15 @@ class Cell(nn.Module, ABC):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
+    def is_recurrent(self, name: str) -> bool:
+        """Whether the parameter of this name reads the last state: what weight drop drops. Here: `*_hh` matrices."""
+        return name.startswith("weight") and name.endswith("_hh")
+
     def blocks(self) -> Iterator[Block]:
-        """Every weight matrix, gate by gate. Here: each parameter with two dimensions, recurrent if named `*_hh`."""
+        """Every weight matrix, gate by gate. Here: each parameter with two dimensions, by `is_recurrent`."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                yield Block(parameter.detach(), name.endswith("_hh"))
+                yield Block(parameter.detach(), self.is_recurrent(name))
 
     def reset_vectors(self) -> None:
         """Put biases and other vectors at the start that goes with a freshly drawn matrix: here zeros."""

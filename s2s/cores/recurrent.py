@@ -10,14 +10,16 @@ import logging
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.cell import Cell, Prepared, State
 from s2s.cores.ragged import Ragged, ragged
-from s2s.cores.scan import loop
+from s2s.cores.scan import loop, prepare_with
 from s2s.cores.segments import in_segments
 from s2s.errors import UserError
 from s2s.kernels import Backend, BackendUnavailable, Kernel, Run, find, preference
+from s2s.kernels.fused.products import product_dtype
 
 Keep = Literal["all", "last"]
 
@@ -30,10 +32,13 @@ class Recurrent(nn.Module):
     `keep="last"`: the output is read once, after each row's last step, and is (B, O) instead of (B, T, O).
     `backend`: "reference" is the loop in plain torch, the others are those of `s2s.kernels`; "auto" is the fastest that
     computes the same function, and says once per core which it took.
+    `weight_drop`: in training this share of the weights that read the last state is zero, one mask a sequence for the
+    whole batch, the rest scaled to keep the mean (Merity, Keskar and Socher 2018), on every backend.
     `segment`: in training this many steps are run at a time, and the backward runs them again instead of having kept
     what they computed; the cell's steps must be pure, as `Cell.step` says.
 
-    Raises UserError for a segment of less than one step.
+    Raises UserError for a segment of less than one step, a weight drop outside [0, 1), and one for a cell that has no
+    recurrent weights.
     """
 
     def __init__(
@@ -44,15 +49,18 @@ class Recurrent(nn.Module):
         keep: Keep = "all",
         backend: Backend = "auto",
         segment: int | None = None,
+        weight_drop: float = 0.0,
     ) -> None:
         super().__init__()
         if segment is not None and segment < 1:
             raise UserError(f"A segment has at least one step, got segment = {segment}. None runs the whole at once.")
+        _check_weight_drop(cell, weight_drop)
         self.cell = cell
         self.reverse = reverse
         self.keep: Keep = keep
         self.backend: Backend = backend
         self.segment = segment
+        self.weight_drop = weight_drop
 
     @property
     def input_size(self) -> int:
@@ -104,8 +112,9 @@ class Recurrent(nn.Module):
         return self.cell.project(x_BTI)
 
     def prepare(self) -> Prepared:
-        """What every `step` of one sequence shares."""
-        return self.cell.prepare()
+        """What every `step` of one sequence shares; draws the masks of weight drop, as `forward` does, in training."""
+        dropped = self._dropped()
+        return prepare_with(self.cell, dropped) if dropped else self.cell.prepare()
 
     def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> tuple[Tensor, State]:
         """(out_BO, next state): one step, for decoders. Raises UserError for a reversed layer."""
@@ -122,15 +131,41 @@ class Recurrent(nn.Module):
     def _scan(self, x_BTI: Tensor, state: State, lengths_B: Tensor | None) -> tuple[Tensor, State]:
         """(out_BTO, final state); with keep="last" no step is kept that need not be, and out may be anything."""
         every = self.keep == "all"
-        kernel = choose(self.cell.kernel, self.backend, x_BTI.device, x_BTI.dtype)
+        dtype = product_dtype(next(self.cell.parameters()))
+        kernel = choose(self.cell.kernel, self.backend, x_BTI.device, dtype)
         run: Run = loop(self.cell) if kernel is None else kernel.run
-        weights = tuple(self.cell.parameters()) if kernel is None else self.cell.layer_weights()
+        weights = self._weights(kernel)
         if self.segment is None:
             out, after = run(x_BTI, state, weights, lengths_B, every=every)
         else:
             out, after = in_segments(run, x_BTI, state, weights, lengths_B, every=every, segment=self.segment)
         hidden = every and kernel is not None and kernel.gives == "hidden"
         return self.cell.read(out) if hidden else out, after
+
+    def _weights(self, kernel: Kernel | None) -> State:
+        """What the scan takes: all parameters for the reference loop, else the cell's; dropped ones in their place."""
+        taken = tuple(self.cell.parameters()) if kernel is None else self.cell.layer_weights()
+        if not (dropped := self._dropped()):
+            return taken
+        masked = {id(self.cell.get_parameter(name)): weight for name, weight in dropped.items()}
+        return tuple(masked.get(id(weight), weight) for weight in taken)
+
+    def _dropped(self) -> dict[str, Tensor]:
+        """The recurrent weights by name with a fresh mask each; nothing where none are dropped."""
+        if not (self.training and self.weight_drop):
+            return {}
+        named = self.cell.named_parameters()
+        return {name: F.dropout(weight, self.weight_drop) for name, weight in named if self.cell.is_recurrent(name)}
+
+
+def _check_weight_drop(cell: Cell, share: float) -> None:
+    if not 0.0 <= share < 1.0:
+        raise UserError(f"The dropout of recurrent weights is {share}; it must lie in [0, 1), for example 0.3.")
+    if share and not any(cell.is_recurrent(name) for name, _ in cell.named_parameters()):
+        raise UserError(
+            f"The dropout of recurrent weights is {share}, but the core {type(cell).__name__} ({cell.kernel}) has none:"
+            " expected a parameter for which is_recurrent(name) is true, for example weight_hh. Set it to 0."
+        )
 
 
 @functools.cache

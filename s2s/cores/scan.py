@@ -5,12 +5,12 @@ Shapes: B batch, T time, I input, G what a step receives, K kept of a step, O ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from s2s.cores.cell import Cell, State
+from s2s.cores.cell import Cell, Prepared, State
 from s2s.kernels import Run
 
 
@@ -56,6 +56,21 @@ def loop(cell: Cell) -> Run:
         return torch.func.functional_call(module, named, (x_BTI, state, lengths_B, every))  # type: ignore[no-any-return]
 
     return run
+
+
+def prepare_with(cell: Cell, weights: Mapping[str, Tensor]) -> Prepared:
+    """`cell.prepare()` with other tensors in the place of the named parameters."""
+    named = {f"cell.{name}": weight for name, weight in weights.items()}
+    return torch.func.functional_call(_Prepare(cell), named, ())  # type: ignore[no-any-return]
+
+
+class _Prepare(nn.Module):
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self) -> Prepared:
+        return self.cell.prepare()
 
 
 class _Loop(nn.Module):

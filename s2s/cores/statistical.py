@@ -7,14 +7,14 @@ Shapes: B batch, T time, I input, A decays, P phi size (= G), R recurrent size, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s2s.cores.cell import Block, Cell, Prepared, State
+from s2s.cores.cell import Cell, Prepared, State
 from s2s.errors import UserError
 
 Variant = Literal["full", "iid", "recurrent", "multiscale"]
@@ -110,12 +110,9 @@ class Statistical(Cell):
             nn.init.uniform_(self.weight_r_phi, -bound, bound)
         self.reset_vectors()
 
-    def blocks(self) -> Iterator[Block]:
-        """W_x, W_r, W_phi, W_o; those that close the loop are recurrent."""
-        loop = ("weight_mu_r", "weight_r_phi")
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                yield Block(parameter.detach(), name in loop)
+    def is_recurrent(self, name: str) -> bool:
+        """W_r and W_phi close the loop."""
+        return name in ("weight_mu_r", "weight_r_phi")
 
 
 def _checked_decays(decays: Sequence[float] | None, variant: Variant) -> tuple[float, ...]:

@@ -44,21 +44,29 @@ class Attention(nn.Module):
     """c_t = sum_j a_tj h_j with a_t = softmax_j score(s_t, h_j); padding gets no weight.
 
     dot: s . h; general: s . W h; additive: v . tanh(W_q s + W_k h), which Luong calls concat.
+    With coverage the additive score also sees what h_j got so far: v . tanh(W_q s + W_k h_j + w sum_{i<t} a_ij)
+    (Tu et al. 2016, without their linguistic fertility; See, Liu and Manning 2017, equation 11).
 
     Args:
         query_size: Q, width of the decoder's output.
         value_size: E, width of the encoder's output.
         score: which score; dot needs Q = E.
         size: A of the additive score; Q when left out.
+        coverage: the score sees the sum of the weights of all steps before.
 
     Raises:
-        ValueError: dot with Q != E.
+        ValueError: dot with Q != E, or coverage in a score that is not additive.
     """
 
-    def __init__(self, query_size: int, value_size: int, *, score: Score, size: int | None = None) -> None:
+    def __init__(
+        self, query_size: int, value_size: int, *, score: Score, size: int | None = None, coverage: bool = False
+    ) -> None:
         super().__init__()
         self.score: Score = score
         self.value_size = value_size
+        self.coverage = coverage
+        if coverage and score != "additive":
+            raise ValueError(f"coverage enters the additive score, got {score}")
         match score:
             case "dot":
                 if query_size != value_size:
@@ -70,6 +78,7 @@ class Attention(nn.Module):
                 self.key = nn.Linear(value_size, width)
                 self.query = nn.Linear(query_size, width, bias=False)
                 self.energy = nn.Linear(width, 1, bias=False)
+                self.cover = nn.Linear(1, width, bias=False) if coverage else None
             case _:
                 assert_never(score)
 
@@ -80,20 +89,43 @@ class Attention(nn.Module):
         keys: Tensor = self.key(values_BSE)
         return keys
 
-    def forward(self, query_RTQ: Tensor, keys: Tensor, values_BSE: Tensor, mask_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """Contexts (R, T, E) and weights (R, T, S) for R = B x beams rows, the beams of a sentence together."""
+    def forward(
+        self, query_RTQ: Tensor, keys: Tensor, values_BSE: Tensor, mask_BS: Tensor, coverage_RS: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Contexts (R, T, E) and weights (R, T, S) for R = B x beams rows, the beams of a sentence together.
+
+        coverage_RS: the sum of all weights before these steps, where the score sees it; None: these are the first.
+        """
+        if not self.coverage:
+            return self._together(query_RTQ, keys, values_BSE, mask_BS, None)
+        if coverage_RS is None:
+            coverage_RS = query_RTQ.new_zeros(query_RTQ.shape[0], mask_BS.shape[1])
+        contexts, weights = [], []
+        for query_R1Q in torch.split(query_RTQ, 1, 1):
+            context_R1E, weight_R1S = self._together(query_R1Q, keys, values_BSE, mask_BS, coverage_RS)
+            coverage_RS = coverage_RS + weight_R1S.squeeze(1)
+            contexts.append(context_R1E)
+            weights.append(weight_R1S)
+        return torch.cat(contexts, 1), torch.cat(weights, 1)
+
+    def _together(
+        self, query_RTQ: Tensor, keys: Tensor, values_BSE: Tensor, mask_BS: Tensor, coverage_RS: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """All steps at once; with coverage it is one step."""
         rows, steps, _ = query_RTQ.shape
         sentences, positions = mask_BS.shape
         query = query_RTQ.reshape(sentences, rows // max(sentences, 1) * steps, query_RTQ.shape[2])
-        scores = self._scores(query, keys)
+        scores = self._scores(query, keys, coverage_RS)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # a softmax over half precision is coarse
         scores = scores.masked_fill(~mask_BS.unsqueeze(1), MASKED)
         weights = scores.softmax(-1)
         context = torch.bmm(weights.to(values_BSE.dtype), values_BSE)
         return context.view(rows, steps, self.value_size), weights.view(rows, steps, positions)
 
-    def _scores(self, query_BTQ: Tensor, keys: Tensor) -> Tensor:
+    def _scores(self, query_BTQ: Tensor, keys: Tensor, coverage_RS: Tensor | None) -> Tensor:
         if self.score == "additive":
-            hidden_BTSA = torch.tanh(self.query(query_BTQ).unsqueeze(2) + keys.unsqueeze(1))
-            return self.energy(hidden_BTSA).squeeze(-1)  # type: ignore[no-any-return]
+            hidden_BTSA = self.query(query_BTQ).unsqueeze(2) + keys.unsqueeze(1)
+            if coverage_RS is not None and self.cover is not None:
+                hidden_BTSA = hidden_BTSA + self.cover(coverage_RS.view(*hidden_BTSA.shape[:3], 1))
+            return self.energy(torch.tanh(hidden_BTSA)).squeeze(-1)  # type: ignore[no-any-return]
         return torch.bmm(query_BTQ, keys.transpose(1, 2))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from s2s.cores import PreparedStack, Stack, State
 from s2s.models.attention import Attention, Feed, Query, Readout
 from s2s.models.embedding import Embedding
+from s2s.models.readout import Gate, ReadoutLayer
 
 
 class Memory(NamedTuple):
@@ -39,21 +40,8 @@ class DecoderState(NamedTuple):
     """(R, O) the stack's last output: the query of `query = previous`."""
     fed: Tensor
     """(R, F) the attentional vector that enters the next input; (R, 0) where nothing of the kind is fed."""
-
-
-class ReadoutLayer(nn.Module):
-    """Features for the output layer: [c; s] as it is (affine), or tanh(W [c; s]), or tanh(W [c; s; e]) (deep)."""
-
-    def __init__(self, kind: Readout, sizes: tuple[int, ...], *, embedding_size: int, size: int) -> None:
-        super().__init__()
-        self.kind: Readout = kind
-        width = sum(sizes) + (embedding_size if kind == "deep" else 0)
-        self.layer = None if kind == "affine" else nn.Linear(width, size)
-        self.output_size = width if self.layer is None else size
-
-    def forward(self, parts: list[Tensor], embedded: Tensor) -> Tensor:
-        joined = torch.cat([*parts, embedded] if self.kind == "deep" else parts, -1)
-        return joined if self.layer is None else torch.tanh(self.layer(joined))
+    coverage: Tensor
+    """(R, S) what each source position got of the attention so far; (R, 0) where the score does not see it."""
 
 
 class Decoder(nn.Module):
@@ -69,6 +57,7 @@ class Decoder(nn.Module):
         readout_size: F of the tanh and deep readouts.
         context_size: C; 0 unless peeky.
         dropout: on the features.
+        gate: between what source and target say, in the readout.
 
     Raises:
         ValueError: attentional feed with the previous state's query, where the fed vector would not be known yet.
@@ -86,6 +75,7 @@ class Decoder(nn.Module):
         readout_size: int,
         context_size: int = 0,
         dropout: float = 0.0,
+        gate: Gate = "none",
     ) -> None:
         super().__init__()
         self.embedding, self.stack, self.attention = embedding, stack, attention
@@ -97,7 +87,7 @@ class Decoder(nn.Module):
         self.dropout = dropout
         value_size = attention.value_size if attention is not None else 0
         sizes = (value_size, stack.output_size, context_size)
-        self.readout = ReadoutLayer(readout, sizes, embedding_size=embedding.size, size=readout_size)
+        self.readout = ReadoutLayer(readout, sizes, embedding_size=embedding.size, size=readout_size, gate=gate)
         self.output_size = self.readout.output_size
         self.fed_size = {"none": 0, "context": value_size, "attentional": self.output_size}[self.feed]
         gate_size = stack.gate_size
@@ -107,15 +97,23 @@ class Decoder(nn.Module):
         """The state before the first step, one row a sentence."""
         sentences = memory.mask.shape[0]
         stack = self.stack.begin(sentences, memory.seeds)
-        return self._state(stack, self.stack.summaries(stack)[-1], None)
+        return self._state(stack, self.stack.summaries(stack)[-1], None, self._uncovered(memory))
 
-    def _state(self, stack: tuple[State, ...], output_RO: Tensor, fed: Tensor | None) -> DecoderState:
+    def _uncovered(self, memory: Memory) -> Tensor:
+        """(B, S) zeros in the dtype of the attention weights; (B, 0) where the score does not see the coverage."""
+        positions = memory.mask.shape[1] if self.attention is not None and self.attention.coverage else 0
+        dtype = torch.promote_types(memory.values.dtype, torch.float32)
+        return memory.values.new_zeros(memory.mask.shape[0], positions, dtype=dtype)
+
+    def _state(
+        self, stack: tuple[State, ...], output_RO: Tensor, fed: Tensor | None, coverage_RS: Tensor
+    ) -> DecoderState:
         """Only what the next step reads is kept."""
         keep_output = self.attention is not None and self.query == "previous"
         empty = output_RO.new_zeros(output_RO.shape[0], 0)
         if fed is None:
             fed = output_RO.new_zeros(output_RO.shape[0], self.fed_size if self.query == "current" else 0)
-        return DecoderState(stack, output_RO if keep_output else empty, fed)
+        return DecoderState(stack, output_RO if keep_output else empty, fed, coverage_RS)
 
     def forward(self, target_BT: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
         """Teacher forcing: features (B, T, F) and attention weights (B, T, S) for the inputs y_0..y_T-1."""
@@ -134,7 +132,7 @@ class Decoder(nn.Module):
         if self.query == "previous":
             first = self.stack.summaries(start)[-1].to(output_BTO.dtype)
             query = torch.cat([first.unsqueeze(1), output_BTO[:, :-1]], 1)
-        context, weights = self._attend(query, memory)
+        context, weights, _ = self._attend(query, memory, self._uncovered(memory))
         return self._read(output_BTO, context, embedded_BTM, memory), weights
 
     def _stepwise(self, embedded_BTM: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
@@ -155,17 +153,17 @@ class Decoder(nn.Module):
         """One step with attention: features (R, F), weights (R, S) and the next state."""
         assert self.attention is not None
         if self.query == "previous":
-            context, weights = self._attend(state.output.unsqueeze(1), memory)
+            context, weights, coverage = self._attend(state.output.unsqueeze(1), memory, state.coverage)
             gates_RG = gates_RG + self.feeding(context.squeeze(1)) if self.feeding is not None else gates_RG
             output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
             feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
-            return feature, weights.squeeze(1), self._state(stack, output_RO, None)
+            return feature, weights.squeeze(1), self._state(stack, output_RO, None, coverage)
         gates_RG = gates_RG + self.feeding(state.fed) if self.feeding is not None else gates_RG
         output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
-        context, weights = self._attend(output_RO.unsqueeze(1), memory)
+        context, weights, coverage = self._attend(output_RO.unsqueeze(1), memory, state.coverage)
         feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
         fed: Tensor | None = {"none": None, "context": context.squeeze(1), "attentional": feature}[self.feed]
-        return feature, weights.squeeze(1), self._state(stack, output_RO, fed)
+        return feature, weights.squeeze(1), self._state(stack, output_RO, fed, coverage)
 
     def step(self, token_R: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
         """Features (R, F) after the token y_t-1 of each row, and the next state."""
@@ -177,11 +175,13 @@ class Decoder(nn.Module):
             return features_RF, state
         output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
         features_RF = self._read(output_RO.unsqueeze(1), None, embedded_R1M, memory).squeeze(1)
-        return features_RF, self._state(stack, output_RO, None)
+        return features_RF, self._state(stack, output_RO, None, state.coverage)
 
-    def _attend(self, query_RTO: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _attend(self, query_RTO: Tensor, memory: Memory, coverage_RS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Contexts (R, T, E), weights (R, T, S), and the coverage after these steps."""
         assert self.attention is not None
-        return self.attention(query_RTO, memory.keys, memory.values, memory.mask)  # type: ignore[no-any-return]
+        context, weights = self.attention(query_RTO, memory.keys, memory.values, memory.mask, coverage_RS)
+        return context, weights, coverage_RS + weights.sum(1) if self.attention.coverage else coverage_RS
 
     def _inputs(self, embedded_RTM: Tensor, memory: Memory) -> Tensor:
         if not self.peeky:

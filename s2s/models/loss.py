@@ -52,16 +52,35 @@ def token_loss(logits_NV: Tensor, target_N: Tensor, *, smoothing: float = 0.0) -
     return Loss(total, nll.detach(), correct, target_N.numel())
 
 
-def sequence_loss(model: Seq2Seq, batch: PairBatch, *, padding: int = 0, smoothing: float = 0.0) -> Loss:
+def coverage_loss(weights_BTS: Tensor, real_BT: Tensor) -> Tensor:
+    """sum over real t and all j of min(a_tj, sum_{i<t} a_ij): what is looked at again (See et al. 2017)."""
+    before_BTS = weights_BTS.cumsum(1) - weights_BTS
+    return torch.minimum(weights_BTS, before_BTS).sum(-1)[real_BT].sum()
+
+
+def sequence_loss(
+    model: Seq2Seq,
+    batch: PairBatch,
+    *,
+    padding: int = 0,
+    smoothing: float = 0.0,
+    coverage: float = 0.0,
+    sampling: float = 0.0,
+) -> Loss:
     """The loss of a batch of pairs under teacher forcing, over real positions only.
 
+    `coverage` is the weight of `coverage_loss` in what is minimised; without attention there is none. `sampling` is the
+    share of inputs that are the model's own words (`Seq2Seq.own_words`).
     With gradients the logits are made and used up in chunks (`kernels.cross_entropy`), so they never exist as a whole.
     """
-    features_BTF, _ = model(batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
+    inputs = batch.source_BS, batch.source_lengths_B, batch.target_in_BT
+    features_BTF, weights_BTS = model(*inputs, sampling=sampling)
     real_BT = batch.target_out_BT != padding
     features_NF, target_N = features_BTF[real_BT], batch.target_out_BT[real_BT]
     if not torch.is_grad_enabled():
         return token_loss(model.output(features_NF), target_N, smoothing=smoothing)
     weight, bias = model.output.weight, model.output.bias
     total, nll, hits = linear_cross_entropy(features_NF, weight, bias, target_N, smoothing=smoothing)
+    if coverage and weights_BTS is not None:
+        total = total + coverage * coverage_loss(weights_BTS, real_BT)
     return Loss(total, nll, hits, target_N.numel())

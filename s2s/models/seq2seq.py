@@ -49,9 +49,31 @@ class Seq2Seq(nn.Module):
         context = last_BC if self.decoder.peeky else last_BC[:, :0]
         return Memory(values_BSE, keys, mask_BS, context, self.bridge(self.encoder.stack, finals))
 
-    def forward(self, source_BS: Tensor, lengths_B: Tensor, target_BT: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing: features (B, T, F) before the output layer; attention weights (B, T, S) if there are any."""
-        return self.decoder(target_BT, self.encode(source_BS, lengths_B))  # type: ignore[no-any-return]
+    def forward(
+        self, source_BS: Tensor, lengths_B: Tensor, target_BT: Tensor, *, sampling: float = 0.0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Teacher forcing: features (B, T, F) before the output layer; attention weights (B, T, S) if there are any.
+
+        `sampling`: the share of inputs that are the model's own words (`own_words`).
+        """
+        memory = self.encode(source_BS, lengths_B)
+        if sampling:
+            target_BT = self.own_words(target_BT, memory, share=sampling)
+        return self.decoder(target_BT, memory)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def own_words(self, target_BT: Tensor, memory: Memory, *, share: float) -> Tensor:
+        """The inputs, each but the first replaced with this probability by what the model draws after those before.
+
+        That is scheduled sampling (Bengio et al. 2015): no gradient flows through what is drawn, so the words can be
+        drawn first, step by step, and learned from afterwards as any other inputs are.
+        """
+        state, tokens = self.begin(memory), [target_BT[:, 0]]
+        for target_B in target_BT.unbind(1)[1:]:
+            logits_BV, state = self.step(tokens[-1], state, memory)
+            own_B = logits_BV.float().softmax(-1).multinomial(1).squeeze(1)
+            tokens.append(torch.where(torch.rand(target_B.shape, device=target_B.device) < share, own_B, target_B))
+        return torch.stack(tokens, 1)
 
     def begin(self, memory: Memory) -> DecoderState:
         """Stepper: the state before the first token, one row a sentence."""

@@ -32,6 +32,13 @@ class Parts:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    ema: nn.Module | None = None
+    """The moving average of the model's weights, as a model of its own."""
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and kept: the average where there is one."""
+        return self.model if self.ema is None else self.ema
 
 
 class Checkpoints:
@@ -46,8 +53,10 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
 
-    def save(self, update: int, parts: Parts, state: dict[str, Any]) -> None:
+    def save(self, update: int, parts: Parts, state: dict[str, Any], *, also_keep: int = -1) -> None:
         """Write the state after `update`; on any failure the previous checkpoint stays the latest.
+
+        Of the older ones the last `keep` stay, and the one of the update `also_keep`.
 
         Raises:
             UserError: the disk refused.
@@ -64,7 +73,7 @@ class Checkpoints:
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
-        self._drop_old(update)
+        self._drop_old(update, also_keep)
 
     def _put_in_place(self, beside: Path, name: str) -> None:
         """Give the whole folder its name; one that has it already makes way, and comes back if this fails."""
@@ -85,13 +94,13 @@ class Checkpoints:
         for leftover in self.folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def _drop_old(self, newest: int) -> None:
+    def _drop_old(self, newest: int, also_keep: int) -> None:
         """All but the last `keep`; a step after the newest is of a course that was given up (it was damaged)."""
         self._clear_leftovers()
-        steps = sorted(_step(path) for path in self.folder.glob("step-*"))
+        steps = self.steps()
         past = [step for step in steps if step <= newest]
         for step in steps:
-            if step not in past[-self.keep :]:
+            if step not in (*past[-self.keep :], also_keep):
                 shutil.rmtree(self.folder / f"step-{step}", ignore_errors=True)
 
     def latest(self) -> Path:
@@ -112,16 +121,43 @@ class Checkpoints:
         reason = "; ".join(problems) or "no checkpoint was written"
         raise UserError(f"{self.folder}: nothing to resume from: {reason}. Start again with --overwrite")
 
+    def steps(self) -> list[int]:
+        """The updates of which there is a checkpoint, the oldest first."""
+        return sorted(_step(path) for path in self.folder.glob("step-*"))
+
+    def at(self, update: int) -> Path:
+        """The checkpoint of an update.
+
+        Raises:
+            UserError: there is none, or its files do not have the hashes of its manifest.
+        """
+        path = self.folder / f"step-{update}"
+        if not path.is_dir():
+            there = ", ".join(map(str, self.steps())) or "none"
+            raise UserError(f"{self.folder}: no checkpoint of update {update}; there are: {there}")
+        if (problem := _damage(path)) is not None:
+            raise UserError(f"{self.folder}: {problem}; take another checkpoint")
+        return path
+
     def state(self, checkpoint: Path) -> dict[str, Any]:
         """The JSON part of a checkpoint."""
         value: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
         return value
 
     def restore(self, checkpoint: Path, parts: Parts) -> dict[str, Any]:
-        """Bring model, optimiser, scaler and random generators back; returns the JSON part."""
+        """Bring model, optimiser, scaler and random generators back; returns the JSON part.
+
+        The optimiser keeps the options that it was built with: the configuration may have changed.
+
+        Raises:
+            UserError: the checkpoint is of another model.
+        """
         state = self.state(checkpoint)
-        load_model(parts.model, checkpoint / "model.safetensors")
-        _load_optimizer(parts.optimizer, load_file(checkpoint / "optimizer.safetensors"), state["optimizer"])
+        weights, average = checkpoint / "model.safetensors", checkpoint / "ema.safetensors"
+        _load_model(parts.model, weights)
+        if parts.ema is not None:  # one that was switched on since then begins here
+            _load_model(parts.ema, average if average.is_file() else weights)
+        _load_optimizer(parts.optimizer, load_file(checkpoint / "optimizer.safetensors"))
         if state["scaler"]:
             parts.scaler.load_state_dict(state["scaler"])
         _load_generators(load_file(checkpoint / "generators.safetensors"), state["generators"])
@@ -130,6 +166,8 @@ class Checkpoints:
 
 def _write_parts(folder: Path, parts: Parts, state: dict[str, Any]) -> None:
     save_model(parts.model, str(folder / "model.safetensors"))
+    if parts.ema is not None:
+        save_model(parts.ema, str(folder / "ema.safetensors"))
     tensors, groups = _optimizer_state(parts.optimizer)
     save_file(tensors, folder / "optimizer.safetensors")
     generators, small = _generators()
@@ -177,12 +215,21 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor
     return tensors, state["param_groups"]
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: Any) -> None:
+def _load_model(model: nn.Module, path: Path) -> None:
+    try:
+        load_model(model, path)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path.parent}: not of the model that config.toml describes: {error}. Put config.toml back as it was"
+        ) from None
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     slots: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         slots.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _generators() -> tuple[dict[str, Tensor], Any]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from s2s.errors import MissingExtraError
-from s2s.training import loop
+from s2s.training import state
 from s2s.training.files import disk_errors, write_text
 
 SECONDS_BETWEEN_LINES = 20.0
@@ -50,7 +50,7 @@ class RunLog:
     """
 
     def __init__(
-        self, folder: Path, console: Console, *, total: int | None, start: loop.Progress, tensorboard: bool = False
+        self, folder: Path, console: Console, *, total: int | None, start: state.Progress, tensorboard: bool = False
     ) -> None:
         self.path = folder / "metrics.jsonl"
         self.console = console
@@ -86,7 +86,7 @@ class RunLog:
         """A line for the reader."""
         self.console.print(escape(text), highlight=False)
 
-    def update(self, progress: loop.Progress, *, loss: float, rate: float, norm: float, tokens: int) -> None:
+    def update(self, progress: state.Progress, *, loss: float, rate: float, norm: float, tokens: int) -> None:
         """After each optimiser step."""
         self._window.add(loss, tokens, rate=rate, norm=norm)
         speed = self._window.speed()
@@ -101,7 +101,7 @@ class RunLog:
         if quiet or self._window.count >= UPDATES_A_LINE:
             self._close_window(progress)
 
-    def _close_window(self, progress: loop.Progress) -> None:
+    def _close_window(self, progress: state.Progress) -> None:
         """Write down what was trained since the last line."""
         window = self._window
         if window.count:
@@ -109,7 +109,7 @@ class RunLog:
             self._write(progress, "train", **means, tokens_per_second=window.speed())
         self._window = _Window()
 
-    def validation(self, progress: loop.Progress, validation: Validation, *, best: bool) -> None:
+    def validation(self, progress: state.Progress, validation: Validation, *, best: bool) -> None:
         """After each validation."""
         scores = dict(validation.scores)
         self._close_window(progress)
@@ -125,12 +125,22 @@ class RunLog:
         self._window = _Window()
         self._last_line = time.monotonic()
 
+    def trouble(self, progress: state.Progress, event: str, text: str) -> None:
+        """When something went wrong that the run could mend by itself; `event` is its name in `metrics.jsonl`."""
+        self._write(progress, event, text=text)
+        self.say(f"  {text}")
+
+    def went_back(self, progress: state.Progress) -> None:
+        """When the run returned to a checkpoint: what it had told since then is taken back."""
+        _cut_back(self.path, progress)
+        self._window = _Window()
+
     def saved(self) -> None:
         """After each checkpoint."""
         if self._writer is not None:
             self._writer.flush()
 
-    def _write(self, progress: loop.Progress, event: str, **values: Any) -> None:
+    def _write(self, progress: state.Progress, event: str, **values: Any) -> None:
         line = {"step": progress.update, "epoch": progress.epoch, "event": event, "seconds": round(progress.seconds, 3)}
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line | values) + "\n")
@@ -164,7 +174,7 @@ def _shown(name: str, value: float) -> str:
     return f"{value:.4f}" if name == "loss" else f"{value:.2f}"
 
 
-def _cut_back(path: Path, start: loop.Progress) -> None:
+def _cut_back(path: Path, start: state.Progress) -> None:
     """Drop the lines after `start`: a resumed run writes them again."""
     if not path.exists():
         return
@@ -172,7 +182,7 @@ def _cut_back(path: Path, start: loop.Progress) -> None:
     write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def _belongs(line: str, start: loop.Progress) -> bool:
+def _belongs(line: str, start: state.Progress) -> bool:
     try:
         row = json.loads(line)
         last = start.validated if row["event"] == "valid" else start.update

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-Kind = Literal["constant", "inverse_sqrt", "linear", "cosine", "plateau"]
+Kind = Literal["constant", "inverse_sqrt", "noam", "step", "linear", "cosine", "plateau"]
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,10 @@ class Schedule:
     """rate(u) = peak * min(1, u / warmup) * shape(u), u counted from 1.
 
     Attributes:
-        kind: constant; inverse_sqrt: sqrt(warmup / u) after the warm-up (Vaswani et al. 2017); linear or cosine: down
-            to zero at `total`; plateau: `factor` for every `patience + 1` validations without progress.
+        kind: constant; inverse_sqrt: sqrt(warmup / u) after the warm-up; noam: the same by the name that it has since
+            Vaswani et al. 2017, whose d^-0.5 min(u^-0.5, u warmup^-1.5) has its peak scaled to `peak` here; step:
+            `factor` after every `every` updates since the warm-up; linear or cosine: down to zero at `total`;
+            plateau: `factor` for every `patience + 1` validations without progress.
         peak: highest rate.
         warmup: updates of linear rise.
         total: updates of the whole run (linear, cosine).
@@ -27,6 +29,7 @@ class Schedule:
     total: int = 0
     factor: float = 0.5
     patience: int = 1
+    every: int = 1
 
     def rate(self, update: int, reductions: int = 0) -> float:
         """The learning rate of the given update (1 is the first) after so many plateau reductions."""
@@ -37,9 +40,11 @@ class Schedule:
         match self.kind:
             case "constant":
                 return 1.0
-            case "inverse_sqrt":
+            case "inverse_sqrt" | "noam":
                 start = max(1, self.warmup)
                 return math.sqrt(start / max(update, start))
+            case "step":
+                return float(self.factor ** (max(0, update - 1 - self.warmup) // self.every))
             case "linear":
                 return 1.0 - self._done(update)
             case "cosine":

@@ -7,27 +7,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
+
+Asked = Literal["", "interrupted", "terminated"]
 
 
 @contextmanager
-def stop_on_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Within the context, signals set a flag that the yielded function reads (Python gives them to the main thread)."""
-    stopped = False
+def stop_on_signals(say: Callable[[str], None]) -> Iterator[Callable[[], Asked]]:
+    """Within the context, the yielded function says which signal came first, if one did.
+
+    Python gives signals to the main thread; in another one none is waited for.
+    """
+    asked: Asked = ""
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: ""
         return
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopped
-        if stopped and number == signal.SIGINT:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        stopped = True
+        asked = asked or ("interrupted" if number == signal.SIGINT else "terminated")
         say("Stopping after this update and saving. Ctrl-C again stops at once, back to the last checkpoint.")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handle) for number in numbers]
     try:
-        yield lambda: stopped
+        yield lambda: asked
     finally:
         for number, old in zip(numbers, before, strict=True):
             signal.signal(number, old)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from s2s.build.model import attention_choice, build_cell, build_model
 from s2s.config import Model
-from s2s.cores import GRU, LSTM, RWA, Elman, Statistical
+from s2s.cores import GRU, LSTM, RWA, Cell, Elman, NormalisedGRU, NormalisedLSTM, Recurrent, Statistical
 from s2s.cores.elman import Elman as OwnCore
 from s2s.errors import UserError
 from s2s.models import Seq2Seq
@@ -51,6 +52,12 @@ def test_different_cores_on_the_two_sides() -> None:
         {"peeky": True},
         {"layers": 3, "residual": True, "dropout": 0.1, "variational_dropout": True},
         {"tie": "decoder"},
+        {"core": "lstm", "layer_norm": True, "forget_bias": 1.0},
+        {"core": "gru", "layer_norm": True, "reset": "before", "attention": "joey"},
+        {"attention": "bahdanau", "coverage": True, "context_gate": "both"},
+        {"attention_score": "additive", "coverage": True, "context_gate": "source"},
+        {"attention": "book", "readout": "tanh", "context_gate": "target", "bidirectional": False},
+        {"recurrent_dropout": 0.3, "word_dropout": 0.2, "layers": 2, "attention": "bahdanau"},
         {"encoder": {"hidden_size": 10, "layers": 2}},
         {"attention_score": "additive", "attention_feed": "context"},
         {"readout": "deep"},
@@ -128,3 +135,64 @@ def test_presets_and_their_overrides() -> None:
     book, own = attention_choice(Model(attention="book")), attention_choice(Model(attention="book", readout="tanh"))
     assert own.readout == "tanh"
     assert (own.score, own.query, own.feed) == (book.score, book.query, book.feed)
+
+
+def test_dropouts_and_layer_normalisation_reach_the_side_they_are_set_for() -> None:
+    model = _built(recurrent_dropout=0.2, word_dropout=0.1, encoder={"recurrent_dropout": 0.4, "layer_norm": True})
+    encoder, decoder = model.encoder, model.decoder
+    assert {layer.weight_drop for layer in encoder.modules() if isinstance(layer, Recurrent)} == {0.4}
+    assert {layer.weight_drop for layer in decoder.modules() if isinstance(layer, Recurrent)} == {0.2}
+    assert (encoder.embedding.word_dropout, decoder.embedding.word_dropout) == (0.1, 0.1)
+    assert {type(cell) for cell in encoder.modules() if isinstance(cell, Cell)} == {NormalisedLSTM}
+    assert {type(cell) for cell in decoder.modules() if isinstance(cell, Cell)} == {LSTM}
+    reset = _built(core="gru", layer_norm=True, reset="before").decoder.stack.layers[0]
+    assert isinstance(reset, Recurrent)
+    assert isinstance(reset.cell, NormalisedGRU)
+    assert reset.cell.reset == "before"
+
+
+def test_residual_connections_of_each_side() -> None:
+    """A residual stack adds what enters a layer from the second on."""
+    for side, other in (("encoder", "decoder"), ("decoder", "encoder")):
+        torch.manual_seed(1)
+        plain = _built(layers=3)
+        torch.manual_seed(1)
+        model = _built(layers=3, **{side: {"residual": True}})
+        assert (getattr(model, side).stack.residual, getattr(model, other).stack.residual) == (True, False)
+        x_BTI = torch.randn(2, 4, 6)
+        for name in ("encoder", "decoder"):
+            outs = [getattr(one, name).stack(x_BTI)[0] for one in (plain, model)]
+            assert torch.equal(*outs) == (name == other)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"core": "rwa", "layer_norm": True}, "layer-normalised lstm and gru, but the encoder's core is 'rwa'"),
+        ({"decoder": {"core": "elman"}, "layer_norm": True}, "the decoder's core is 'elman'"),
+        ({"layer_norm": True, "peephole": True}, "no peepholes"),
+        ({"layer_norm": True, "forget_gate": False}, "has a forget gate"),
+    ],
+    ids=str,
+)
+def test_layer_normalisation_that_does_not_exist(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Model.model_validate(keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"coverage": True}, "attention_score = 'additive'"),
+        ({"attention": "bahdanau", "attention_score": "dot", "coverage": True}, "attention_score = 'additive'"),
+        ({"attention": "none", "coverage": True}, "coverage"),
+        ({"attention": "none", "coverage_loss": 1.0}, "coverage_loss needs attention"),
+        ({"attention": "none", "context_gate": "both"}, "context_gate needs attention"),
+        ({"attention": "book", "context_gate": "both"}, "readout = 'tanh' or 'deep'"),
+        ({"readout": "affine", "context_gate": "source"}, "readout = 'tanh' or 'deep'"),
+    ],
+    ids=str,
+)
+def test_attention_options_that_do_not_fit(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Model.model_validate(keys)

@@ -111,13 +111,17 @@ def weights(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def same_run(one: Path, other: Path) -> bool:
-    """Whether two runs ended at the same best model, the same last update and the same state there."""
+    """Whether two runs ended at the same best models, the same last update and the same state there."""
     latest = (one / "checkpoints" / "latest").read_text()
     if latest != (other / "checkpoints" / "latest").read_text():
         return False
     step = Path("checkpoints") / latest.strip()
-    files = ("model.safetensors", step / "model.safetensors", step / "optimizer.safetensors")
-    return all(weights(one / file) == weights(other / file) for file in files)
+    patterns = ("model.safetensors", "best/*.safetensors", f"{step}/*.safetensors")
+    left, right = (
+        {str(path.relative_to(run)): weights(path) for pattern in patterns for path in run.glob(pattern)}
+        for run in (one, other)
+    )
+    return left == right and str(step / "optimizer.safetensors") in left
 
 
 def refused(result: Result, *parts: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -12,9 +13,12 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from cli_tools import DATES, PHRASES, SMALL, environment, ran, refused, s2s, same_run, started, train, weights
+from safetensors.torch import load_file
 
 LONG = (*DATES, "training.epochs=25", "training.checkpoint_every=5", "model.output_dropout=0.2", "model.hidden_size=48")
 
@@ -44,13 +48,17 @@ def _wait_for(path: Path, step: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 class TestCutOff:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-    def test_a_signal_saves_and_says_how_to_go_on(self, here: Path, whole: Path, number: signal.Signals) -> None:
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    )
+    def test_a_signal_saves_and_says_how_to_go_on(
+        self, here: Path, whole: Path, number: signal.Signals, code: int
+    ) -> None:
         with started(["train", *LONG, "-o", "run"], here) as process:
             _wait_for(here / "run/checkpoints/latest", 20)
             process.send_signal(number)
             _, said = process.communicate(timeout=60)
-        assert process.returncode == 130
+        assert process.returncode == code
         assert b"Traceback" not in said
         assert b"Saved. Go on with: s2s train --resume run" in said
         stopped = int((here / "run/checkpoints/latest").read_text().rpartition("-")[2])
@@ -79,6 +87,7 @@ class TestCutOff:
     def test_kill_at_every_step_of_saving(self, here: Path, share: int) -> None:
         script = Path(__file__).with_name("cut_off.py")
         words = (*DATES, "training.updates=3", "training.validate_every=1", "model.output_dropout=0.2")
+        words += ("training.ema=0.5", "training.keep_best=2")
         done = subprocess.run(
             [sys.executable, script, str(share), *words], cwd=here, env=environment(), capture_output=True, timeout=280
         )
@@ -87,6 +96,77 @@ class TestCutOff:
         assert found["operations"] > 40
         assert found["wrong"] == []
         assert found["resumed"] > share // 2
+
+
+MACHINERY = (
+    *("model.output_dropout=0.2", "training.accumulate=3", "training.ema=0.9", "training.keep_best=3"),
+    *("training.schedule=noam", "training.warmup=4", "training.checkpoint_every=4", "training.batch_size=12"),
+)
+
+
+class TestMachinery:
+    def test_it_resumes_to_the_same_bits(self, here: Path) -> None:
+        """Accumulation, moving average, schedule and the best few: twice cut, in mid-epoch (6 updates each)."""
+        words = (*DATES, *MACHINERY)
+        train(*words, "training.epochs=4", "-o", "whole")
+        train(*words, "training.updates=4", "-o", "cut")
+        train("--resume", "cut", "training.updates=15")
+        train("--resume", "cut", "training.updates=none", "training.epochs=4")
+        assert (here / "cut/checkpoints/latest").read_text() == "step-24\n"
+        assert same_run(here / "whole", here / "cut")
+        average = "checkpoints/step-24/ema.safetensors"
+        assert weights(here / "whole" / average) == weights(here / "cut" / average)
+
+    def test_a_checkpoint_of_before_loads(self, copy: Path) -> None:
+        """One that knows nothing of what was added since."""
+        path = copy / "checkpoints/step-14/state.json"
+        state = json.loads(path.read_text())
+        for key in ("regular", "divergences", "splits"):
+            del state["progress"][key]
+        path.write_text(json.dumps(state))
+        manifest = json.loads((path.parent / "manifest.json").read_text())
+        manifest["state.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        (path.parent / "manifest.json").write_text(json.dumps(manifest))
+        assert "after update 14" in train("--resume", copy, "training.epochs=3").err
+
+    def test_a_run_that_diverges_goes_back_and_on(self, here: Path) -> None:
+        said = s2s("train", *DATES, "-o", "run", "training.optimizer=sgd", "training.learning_rate=1e38",
+                   "training.clip_norm=none")  # fmt: skip
+        refused(said, "training diverged", "after going back 3 times", "checkpoint of update 0 is intact")
+        assert "back to step-0 with 0.5 times the rate (1 of at most 3 times)" in said.err
+        events = [json.loads(line)["event"] for line in (here / "run/metrics.jsonl").read_text().splitlines()]
+        assert events.count("diverged") == 3
+        train("--resume", "run", "training.learning_rate=0.1")
+
+    def test_an_update_without_memory_is_cut(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from s2s.build import training
+
+        whole = training.sequence_loss
+        train(*DATES, "-o", "whole", "model.output_dropout=0")
+
+        def small(model: Any, batch: Any, **options: Any) -> Any:
+            if torch.is_grad_enabled() and len(batch.rows) > 20:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            return whole(model, batch, **options)
+
+        monkeypatch.setattr(training, "sequence_loss", small)
+        said = train(*DATES, "-o", "run", "model.output_dropout=0").err
+        assert "out of memory at update 1: the batch of 32 pairs" in said
+        left, right = (load_file(here / run / "checkpoints/step-14/model.safetensors") for run in ("run", "whole"))
+        for name, tensor in left.items():
+            torch.testing.assert_close(tensor, right[name], rtol=1e-3, atol=1e-3)
+
+
+class TestLock:
+    def test_one_run_is_trained_by_one_process(self, here: Path) -> None:
+        with started(["train", *LONG, "-o", "run"], here) as process:
+            _wait_for(here / "run/checkpoints/latest", 5)
+            refused(s2s("train", "--resume", "run"), "run: another process is training in this run")
+            refused(s2s("train", *DATES, "-o", "run", "--overwrite"), "another process is training")
+            assert s2s("translate", "run", stdin=b"May 1, 2001\n").code in (0, 2)  # whoever only reads may
+            process.kill()
+            process.communicate(timeout=60)
+        train("--resume", "run", "training.epochs=1")  # a killed process holds nothing
 
 
 class TestResume:

@@ -52,7 +52,7 @@ class TestFullDisk:
         result = self._limited(int(1.5 * weights), "train", *words, "-o", "run")  # Adam's state is twice the weights
         refused(result, "step-2", "could not be written", "File too large", "s2s train --resume")
         assert (here / "run/checkpoints/latest").read_text() == "step-0\n"
-        assert sorted(path.name for path in (here / "run/checkpoints").iterdir()) == ["latest", "step-0"]
+        assert sorted(path.name for path in (here / "run/checkpoints").iterdir()) == ["latest", "lock", "step-0"]
         train("--resume", "run")
         assert same_run(here / "whole", here / "run")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import SMALL, environment, program, ran, refused, s2s, train
+from cli_tools import DATES, SMALL, environment, program, ran, refused, s2s, started, train
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_json(dates: Path) -> None:
     ]
     assert [row["source"] for row in rows] == sources
     assert [len(row["translations"]) for row in rows] == [2, 1, 2, 2]
-    assert rows[0]["translations"][0].keys() == {"text", "score", "log_probability", "finished"}
+    assert [(row["text"], row["score"]) for row in rows] == [
+        (row["translations"][0]["text"], row["translations"][0]["score"]) for row in rows
+    ]
     plain = s2s("translate", dates, "--beam", "2", stdin=stdin).out.splitlines()
     assert [row["translations"][0]["text"] for row in rows] == plain
 
@@ -128,3 +130,90 @@ def test_text_is_utf8_whatever_the_locale(here: Path) -> None:
     result = ran("translate", "run", folder=here, stdin=b"a\n", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert result.code == 0, result.err
     assert "ü中" in result.out
+
+
+LINES = b"May 1, 2001\n\nJUNE 9, 1975\n"
+
+
+class TestOverrides:
+    def test_any_key_of_search_can_be_given(self, dates: Path) -> None:
+        by_flag = s2s("translate", dates, "--beam", "4", "--n-best", "4", stdin=LINES)
+        by_key = s2s("translate", dates, "search.beam=4", "--n-best", "4", stdin=LINES)
+        assert by_key == by_flag
+        assert s2s("translate", dates, "search.max_length=3", stdin=b"May 1, 2001\n").out.strip() != ""
+        assert len(s2s("translate", dates, "search.max_length=3", stdin=b"May 1, 2001\n").out) == 4
+
+    @pytest.mark.parametrize(
+        ("word", "parts"),
+        [
+            ("search.beem=3", ["search.beem: unknown key", "search.beam?"]),
+            ("search.beam=0", ["search.beam = 0", "greater than or equal to 1"]),
+            ("search=3", ["search: only search.key=value"]),
+            ("model.core=gru", ["model: only search.key=value", "fixed when the run was trained"]),
+        ],
+    )
+    def test_wrong_ones(self, dates: Path, word: str, parts: list[str]) -> None:
+        refused(s2s("translate", dates, word, stdin=LINES), *parts)
+
+    def test_no_run(self) -> None:
+        refused(s2s("translate", "search.beam=3", stdin=LINES), "expected a run directory", "got only overrides")
+
+
+class TestEnsemble:
+    def test_several_runs_answer_as_one(self, dates: Path, here: Path) -> None:
+        train(*DATES, "training.seed=2", "-o", "other")
+        one, two = (json.loads(s2s("translate", run, "--json", stdin=b"May 1, 2001\n").out) for run in (dates, "other"))
+        both = json.loads(s2s("translate", dates, here / "other", "--json", stdin=b"May 1, 2001\n").out)
+        assert len({one["score"], two["score"], both["score"]}) == 3
+        assert json.loads(s2s("translate", dates, dates, "--json", stdin=b"May 1, 2001\n").out)[
+            "score"
+        ] == pytest.approx(one["score"], abs=1e-5)
+
+    def test_of_other_vocabularies(self, dates: Path, here: Path) -> None:
+        train(*DATES, "data.seed=9", "training.epochs=0", "-o", "other")
+        refused(s2s("translate", dates, here / "other", stdin=LINES), "an ensemble needs one vocabulary", "[text]")
+        refused(s2s("translate", dates, here / "missing", stdin=LINES), "missing: no such folder")
+
+
+class TestSampling:
+    WORDS = ("search.sample=true", "search.temperature=2.0")
+
+    def test_what_is_drawn_does_not_depend_on_how_the_lines_arrive(self, dates: Path, here: Path) -> None:
+        given = b"May 1, 2001\n" * 6
+        whole = s2s("translate", dates, *self.WORDS, stdin=given).out
+        assert len(set(whole.splitlines())) > 1  # each line draws for itself
+        assert s2s("translate", dates, *self.WORDS, "search.seed=2", stdin=given).out != whole
+        with started(("translate", dates, *self.WORDS), here, stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            found = b""
+            for line in given.splitlines(keepends=True):
+                process.stdin.write(line)
+                process.stdin.flush()
+                found += process.stdout.readline()
+            process.stdin.close()
+        assert found.decode() == whole
+
+    def test_a_beam_is_not_sampled(self, dates: Path) -> None:
+        plain = s2s("translate", dates, "--beam", "2", stdin=LINES)
+        assert s2s("translate", dates, *self.WORDS, "--beam", "2", stdin=LINES) == plain
+
+
+class TestLongLines:
+    def test_a_line_longer_than_training_pairs_is_answered_in_sentences(self, dates: Path) -> None:
+        one = "Mai 1, 2001. June 9, 1975.  APRIL 3, 1999"
+        long = " ".join([one] * 5)
+        parts = s2s("translate", dates, stdin=b"Mai 1, 2001.\nJune 9, 1975.\nAPRIL 3, 1999\n").out.splitlines()
+        answer = s2s("translate", dates, "--split-sentences", "always", stdin=f"{one}\n".encode()).out
+        assert answer == f"{parts[0]} {parts[1]}  {parts[2]}\n"
+        whole = s2s("translate", dates, "--split-sentences", "never", stdin=f"{long}\n".encode()).out
+        assert s2s("translate", dates, stdin=f"{long}\n".encode()).out != whole
+        assert s2s("translate", dates, stdin=f"{one}\n".encode()).out != answer
+
+    def test_a_hundred_thousand_characters(self, dates: Path) -> None:
+        for line in ("May 1, 2001. " * 8000, "1" * 100_000):
+            result = s2s(
+                "translate", dates, "search.max_length=12", "search.batch_size=512", stdin=f"{line}\n1\n".encode()
+            )
+            assert (result.code, result.err) == (0, "")
+            assert result.out.count("\n") == 2

@@ -122,6 +122,7 @@ def test_impossible_values(word: str, message: str) -> None:
         (["training.epochs=none"], "one of epochs, updates, minutes"),
         (["training.batch_tokens=none"], "one of batch_size, batch_tokens"),
         (["training.schedule=cosine", "training.epochs=none", "training.minutes=1"], "needs epochs or updates"),
+        (["training.schedule=noam"], "needs warmup above 0"),
         (["model.tie=all"], "text.shared = true"),
         (["model.tie=all", "text.shared=true", "model.encoder.embedding_size=8"], "same embedding_size"),
         (["training.metric=bleu", "training.decode_limit=0"], "decode_limit above 0"),

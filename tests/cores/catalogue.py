@@ -7,7 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from s2s.cores import GRU, LSTM, RWA, BackendUnavailable, Cell, Elman, Recurrent, State, Statistical
+from s2s.cores import (
+    GRU,
+    LSTM,
+    RWA,
+    BackendUnavailable,
+    Cell,
+    Elman,
+    NormalisedGRU,
+    NormalisedLSTM,
+    Recurrent,
+    State,
+    Statistical,
+)
 from s2s.kernels import BACKENDS, Backend, find
 
 CORES: dict[str, Callable[[int, int], Cell]] = {
@@ -21,6 +33,9 @@ CORES: dict[str, Callable[[int, int], Cell]] = {
     "lstm-no-forget-peephole": lambda i, h: LSTM(i, h, forget_gate=False, peephole=True),
     "gru": lambda i, h: GRU(i, h),
     "gru-before": lambda i, h: GRU(i, h, reset="before"),
+    "lstm-layer-norm": lambda i, h: NormalisedLSTM(i, h),
+    "gru-layer-norm": lambda i, h: NormalisedGRU(i, h),
+    "gru-before-layer-norm": lambda i, h: NormalisedGRU(i, h, reset="before"),
     "rwa": lambda i, h: RWA(i, h),
     "statistical": lambda i, h: Statistical(i, h, phi_size=4, recurrent_size=3, decays=(0.0, 0.5, 0.9)),
     "statistical-iid": lambda i, h: Statistical(i, h, phi_size=4, variant="iid"),

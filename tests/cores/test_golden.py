@@ -184,3 +184,38 @@ def test_without_forget_gate_the_cell_state_only_grows_by_what_comes_in() -> Non
     _, (_, after) = Recurrent(cell)(x_BTI, None, (torch.zeros(1, 3).double(), c_BH))
     i, g, _ = cell.project(x_BTI)[:, 0].chunk(3, 1)
     close(after, c_BH + i.sigmoid() * g.tanh())
+
+
+def _sigmoid(values: Array) -> Array:
+    return 1 / (1 + np.exp(-values))
+
+
+def _normal(values: Array, gain: Array, shift: Array) -> Array:
+    return gain * (values - values.mean()) / np.sqrt(values.var() + 1e-5) + shift
+
+
+@pytest.mark.parametrize("core", ["lstm", "gru", "gru-before"])
+def test_layer_normalisation_by_hand(core: str) -> None:
+    """Ba, Kiros and Hinton 2016, one row, one step after the other."""
+    module = layer(f"{core}-layer-norm", "reference", (3, 4))
+    w = arrays(module.cell)
+    x_TI, h, c = randn(5, 3).numpy(), np.zeros(4), np.zeros(4)
+    expected = []
+    for x in x_TI:
+        ahead, back = w["weight_ih"] @ x, w["weight_hh"] @ h
+        if core == "lstm":
+            gates = _normal(ahead, w["gain_ih"], w["bias_ih"]) + _normal(back, w["gain_hh"], w["bias_hh"])
+            i, f, g, o = np.split(gates, 4)
+            c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+            h = _sigmoid(o) * np.tanh(_normal(c, w["gain_cell"], w["bias_cell"]))
+        else:
+            rz, n = slice(0, 8), slice(8, 12)
+            both = _normal(ahead[rz], w["gain_ih"][rz], w["bias_ih"][rz])
+            r, z = np.split(_sigmoid(both + _normal(back[rz], w["gain_hh"][rz], w["bias_hh"][rz])), 2)
+            inner = back[n] if core == "gru" else w["weight_hh"][n] @ (r * h)
+            inner = _normal(inner, w["gain_hh"][n], w["bias_hh"][n])
+            new = np.tanh(_normal(ahead[n], w["gain_ih"][n], w["bias_ih"][n]) + (r * inner if core == "gru" else inner))
+            h = (1 - z) * new + z * h
+        expected.append(h)
+    out_BTO, _ = module(torch.from_numpy(x_TI).unsqueeze(0))
+    close(out_BTO[0].detach(), torch.from_numpy(np.stack(expected)))

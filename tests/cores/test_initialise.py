@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from catalogue import CORES
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2s.cores import GRU, LSTM, RWA, Block, Cell, Elman, Recurrent, Scheme, Stack, Statistical, initialise
 from s2s.errors import UserError
@@ -126,3 +126,19 @@ def test_impossible_values_are_refused() -> None:
         Statistical(3, 4, decays=(1.0,))
     with pytest.raises(UserError, match="has one decay"):
         Statistical(3, 4, decays=(0.5, 0.9), variant="iid")
+
+
+@pytest.mark.parametrize("scheme", ["torch", "normal", "truncated_normal", "xavier", "he"])
+@pytest.mark.parametrize("name", ["lstm-layer-norm", "gru-layer-norm"])
+def test_layer_normalisation_starts_with_gains_of_one(name: str, scheme: Scheme) -> None:
+    cell = CORES[name](3, 5)
+    for fresh in (True, False):
+        if not fresh:
+            for parameter in cell.parameters():
+                nn.init.constant_(parameter, 77.0)
+            initialise(cell, scheme, forget_bias=1.0 if name.startswith("lstm") else None)
+        values = dict(cell.named_parameters())
+        assert all((value == 1).all() for key, value in values.items() if key.startswith("gain"))
+        assert not values.get("bias_cell", torch.zeros(1)).any()
+    if name.startswith("lstm"):
+        assert (cell.get_parameter("bias_ih")[5:10] == 1).all()

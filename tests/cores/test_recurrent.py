@@ -174,3 +174,13 @@ def test_a_module_keeps_no_state_between_calls() -> None:
     module(randn(5, 2, 3, seed=9))
     assert torch.equal(module(x_BTI)[0], first)
     assert dict(module.named_buffers()) == {}
+
+
+@pytest.mark.parametrize("core", ["rwa", "gru", "statistical"])
+def test_float16_on_a_cpu_takes_a_backend_that_has_it(core: str) -> None:
+    module = layer(core, "auto", dtype=torch.float32)
+    x_BTI = randn(2, 3, 3, dtype=torch.float32)
+    expected, _ = module(x_BTI)
+    with torch.autocast("cpu", torch.float16):
+        got, _ = module(x_BTI)
+    close(got.float(), expected, rtol=0.01, atol=0.01)

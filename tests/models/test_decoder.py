@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s.models import PRESETS, AttentionChoice, Memory, Seq2Seq, sequence_loss
+from s2s.models.attention import Query
 
 CHOICES = [
     AttentionChoice(*parts)
@@ -132,6 +133,28 @@ def test_dropout_of_features_only_in_training() -> None:
     torch.testing.assert_close(model(*forward)[0], model(*forward)[0], rtol=0, atol=0)
     model.train()
     assert float((model(*forward)[0] == 0).float().mean()) > 0.3
+
+
+@pytest.mark.parametrize("coverage", [False, True])
+@pytest.mark.parametrize("core", ["lstm", "rwa"])
+@pytest.mark.parametrize("query", ["current", "previous"])
+def test_the_same_masks_give_the_same_numbers_both_ways(query: Query, core: str, coverage: bool) -> None:
+    """In training: recurrent weights and variational masks are drawn once a sequence, in the same order."""
+    choice = AttentionChoice("additive", query, "none", "tanh")
+    model = tiny_model(choice, core=core, layers=2, dropout=0.4, variational=True, coverage=coverage).train()
+    for layer in model.decoder.stack.layers:
+        layer.weight_drop = 0.5
+    with torch.no_grad():
+        memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
+        embedded = model.decoder.embedding(BATCH.target_in_BT)
+        results = []
+        for way in (model.decoder._at_once, model.decoder._stepwise):
+            torch.manual_seed(8)
+            results.append(way(embedded, memory))
+        torch.manual_seed(9)
+        other, _ = model.decoder._at_once(embedded, memory)
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-11)
+    assert not torch.allclose(results[0][0], other)
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, None])

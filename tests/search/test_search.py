@@ -4,89 +4,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from search_tables import BOS, EOS, NO_PENALTY, WU, Fixed, Table, brute_force, limits, log_p, sentences
 from tiny import CORES, SOURCES, pairs, tiny_model
 from torch import Tensor
 
 from s2s.models import PRESETS, Memory, Seq2Seq
-from s2s.search import Hypothesis, Limits, beam, greedy, penalty
-
-BOS, EOS = 1, 2
-
-
-@dataclass(frozen=True)
-class Table:
-    """A Stepper whose logits depend on the sentence and on the whole history: state is a hash of the tokens so far."""
-
-    vocabulary: int
-    seed: int = 0
-
-    def begin(self, memory: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
-        (sentence_B,) = memory
-        return sentence_B.clone(), (torch.zeros_like(sentence_B),)
-
-    def step(
-        self, token_R: Tensor, state: tuple[Tensor, tuple[Tensor]], memory: tuple[Tensor]
-    ) -> tuple[Tensor, object]:
-        own_R, (hash_R,) = state
-        (sentence_B,) = memory
-        # The beams of a sentence stand together: what the row carries is what the memory says.
-        assert torch.equal(own_R, sentence_B.repeat_interleave(len(own_R) // len(sentence_B)))
-        hash_R = (hash_R * 31 + token_R * 7 + own_R + 1) % 99_991
-        rows = [torch.randn(self.vocabulary, generator=self._generator(int(h))) * 2 for h in hash_R]
-        return torch.stack(rows), (own_R, (hash_R,))
-
-    def _generator(self, value: int) -> torch.Generator:
-        return torch.Generator().manual_seed(value * 1_009 + self.seed)
-
-    def reorder(self, state: tuple[Tensor, tuple[Tensor]], index_R: Tensor) -> tuple[Tensor, tuple[Tensor]]:
-        return state[0][index_R], (state[1][0][index_R],)
-
-    def select(self, memory: tuple[Tensor], sentences_B: Tensor) -> tuple[Tensor]:
-        return (memory[0][sentences_B],)
-
-
-def limits(*longest: int, forbidden: tuple[int, ...] = (0, BOS)) -> Limits:
-    return Limits(bos=BOS, eos=EOS, longest=longest, forbidden=forbidden)
-
-
-def sentences(*numbers: int) -> tuple[Tensor]:
-    return (torch.tensor(numbers, dtype=torch.int64),)
-
-
-def log_p(model: Table, sentence: int, history: tuple[int, ...]) -> Tensor:
-    """log p(next token | history)."""
-    memory = sentences(sentence)
-    state = model.begin(memory)
-    logits = torch.empty(0)
-    for token in (BOS, *history):
-        logits, state = model.step(torch.tensor([token]), state, memory)
-    return logits[0].log_softmax(-1)
-
-
-def brute_force(model: Table, sentence: int, longest: int, exponent: float) -> list[tuple[float, list[int]]]:
-    """Every ended sequence of at most `longest` tokens with its score, best first."""
-    words = [token for token in range(model.vocabulary) if token not in (0, BOS, EOS)]
-    found = []
-    for length in range(longest + 1):
-        for tokens in itertools.product(words, repeat=length):
-            total = sum(float(log_p(model, sentence, tokens[:i])[token]) for i, token in enumerate((*tokens, EOS)))
-            found.append((total / ((5 + length + 1) / 6) ** exponent, list(tokens)))
-    return sorted(found, key=lambda item: -item[0])
+from s2s.search import Hypothesis, LengthPenalty, beam, greedy
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_beam_that_is_wide_enough_finds_everything(seed: int, exponent: float) -> None:
     model = Table(5, seed)  # two words: 1 + 2 + 4 + 8 sequences
-    for sentence, found in enumerate(beam(model, sentences(0, 1), limits(3, 3), width=30, length_penalty=exponent)):
+    for sentence, found in enumerate(
+        beam(model, sentences(0, 1), limits(3, 3), width=30, penalty=LengthPenalty("wu", exponent))
+    ):
         expected = brute_force(model, sentence, 3, exponent)
         assert len(expected) == 15
         assert [hypothesis.tokens for hypothesis in found if hypothesis.finished] == [tokens for _, tokens in expected]
@@ -98,8 +36,8 @@ def test_a_beam_that_is_wide_enough_finds_everything(seed: int, exponent: float)
 def test_beam_of_width_one_is_greedy(seed: int, count: int, longest: int, vocabulary: int) -> None:
     model, memory = Table(vocabulary, seed), sentences(*range(count))
     bounds = limits(*(max(0, longest - sentence % 2) for sentence in range(count)))
-    one = greedy(model, memory, bounds, length_penalty=0.7)
-    (*other,) = (found[0] for found in beam(model, memory, bounds, width=1, length_penalty=0.7))
+    one = greedy(model, memory, bounds, penalty=LengthPenalty("wu", 0.7))
+    (*other,) = (found[0] for found in beam(model, memory, bounds, width=1, penalty=LengthPenalty("wu", 0.7)))
     for left, right in zip(one, other, strict=True):
         assert left.tokens == right.tokens
         assert left.finished == right.finished
@@ -110,9 +48,9 @@ def test_beam_of_width_one_is_greedy(seed: int, count: int, longest: int, vocabu
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 6), longest=st.integers(0, 6), vocabulary=st.integers(4, 8))
 def test_what_every_beam_search_gives(seed: int, width: int, longest: int, vocabulary: int) -> None:
     model, bounds = Table(vocabulary, seed), limits(longest, longest + 2, longest)
-    together = beam(model, sentences(4, 5, 6), bounds, width=width, length_penalty=1.0)
+    together = beam(model, sentences(4, 5, 6), bounds, width=width, penalty=WU)
     for row, found in enumerate(together):
-        (alone,) = beam(model, sentences(4 + row), limits(bounds.longest[row]), width=width, length_penalty=1.0)
+        (alone,) = beam(model, sentences(4 + row), limits(bounds.longest[row]), width=width, penalty=WU)
         assert_same(found, alone)  # sentences of a batch never mix, and those that leave take nothing along
         assert 1 <= len(found) <= width
         texts = [tuple(hypothesis.tokens) for hypothesis in found]
@@ -156,7 +94,7 @@ def by_lists(model: Table, sentence: int, longest: int, width: int) -> list[tupl
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 5), longest=st.integers(0, 6), vocabulary=st.integers(4, 8))
 def test_beam_search_is_the_search_over_lists(seed: int, width: int, longest: int, vocabulary: int) -> None:
     model = Table(vocabulary, seed)
-    (found,) = beam(model, sentences(3), limits(longest), width=width, length_penalty=1.0)
+    (found,) = beam(model, sentences(3), limits(longest), width=width, penalty=WU)
     assert [(hypothesis.tokens, hypothesis.finished) for hypothesis in found] == by_lists(model, 3, longest, width)
 
 
@@ -167,47 +105,27 @@ def assert_same(left: list[Hypothesis], right: list[Hypothesis]) -> None:
 
 def test_wider_is_never_worse_than_greedy_here_and_finds_more() -> None:
     model = Table(6, 3)
-    (one,), (many,) = (beam(model, sentences(0), limits(8), width=width, length_penalty=0.0) for width in (1, 8))
+    (one,), (many,) = (beam(model, sentences(0), limits(8), width=width, penalty=NO_PENALTY) for width in (1, 8))
     assert many[0].log_probability >= one[0].log_probability
     assert len(many) == 8
-
-
-class Fixed:
-    """The same distribution at every step."""
-
-    def __init__(self, probabilities: list[float]) -> None:
-        self.logits = torch.tensor(probabilities).log()
-
-    def begin(self, memory: tuple[Tensor]) -> tuple[Tensor]:
-        return (torch.zeros(len(memory[0]), 1),)
-
-    def step(self, token_R: Tensor, state: tuple[Tensor], memory: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
-        del memory
-        return self.logits.expand(len(token_R), -1).clone(), state
-
-    def reorder(self, state: tuple[Tensor], index_R: Tensor) -> tuple[Tensor]:
-        return (state[0][index_R],)
-
-    def select(self, memory: tuple[Tensor], sentences_B: Tensor) -> tuple[Tensor]:
-        return (memory[0][sentences_B],)
 
 
 def test_forbidden_tokens_are_never_written_however_likely() -> None:
     model = Fixed([0.5, 0.3, 0.05, 0.15])
     bounds = limits(3)
-    assert greedy(model, sentences(0), bounds)[0].tokens == [3, 3, 3]
-    for hypothesis in beam(model, sentences(0), bounds, width=4)[0]:
+    assert greedy(model, sentences(0), bounds, penalty=WU)[0].tokens == [3, 3, 3]
+    for hypothesis in beam(model, sentences(0), bounds, width=4, penalty=WU)[0]:
         assert set(hypothesis.tokens) <= {3}
-    assert greedy(model, sentences(0), limits(2, forbidden=()))[0].tokens == [0, 0]
+    assert greedy(model, sentences(0), limits(2, forbidden=()), penalty=WU)[0].tokens == [0, 0]
 
 
 def test_a_cut_off_hypothesis_says_so_and_counts_what_it_wrote() -> None:
     model = Fixed([0.0, 0.0, 0.001, 0.799, 0.2])
-    (found,) = greedy(model, sentences(0), limits(4))
+    (found,) = greedy(model, sentences(0), limits(4), penalty=WU)
     assert not found.finished
     assert found.tokens == [3] * 4
     assert found.log_probability == pytest.approx(4 * math.log(0.799), abs=1e-5)
-    for hypothesis in beam(model, sentences(0), limits(4), width=2)[0]:
+    for hypothesis in beam(model, sentences(0), limits(4), width=2, penalty=WU)[0]:
         assert not hypothesis.finished
         expected = sum(math.log({3: 0.799, 4: 0.2}[token]) for token in hypothesis.tokens)
         assert hypothesis.log_probability == pytest.approx(expected, abs=1e-5)
@@ -216,9 +134,9 @@ def test_a_cut_off_hypothesis_says_so_and_counts_what_it_wrote() -> None:
 def test_finished_ranks_before_cut_off() -> None:
     """Ending costs much here, so every cut-off hypothesis has the higher score."""
     model = Fixed([0.0, 0.0, 0.02, 0.98])
-    found = beam(model, sentences(0), limits(2), width=2, length_penalty=0.0)[0]
+    found = beam(model, sentences(0), limits(2), width=2, penalty=NO_PENALTY)[0]
     assert [hypothesis.finished for hypothesis in found] == [True, True]
-    found = beam(Fixed([0.0, 0.0, 0.15, 0.45, 0.4]), sentences(0), limits(1), width=3, length_penalty=0.0)[0]
+    found = beam(Fixed([0.0, 0.0, 0.15, 0.45, 0.4]), sentences(0), limits(1), width=3, penalty=NO_PENALTY)[0]
     assert [(hypothesis.tokens, hypothesis.finished) for hypothesis in found] == [
         ([], True),
         ([3], False),
@@ -227,26 +145,29 @@ def test_finished_ranks_before_cut_off() -> None:
 
 
 def test_width_beyond_the_vocabulary() -> None:
-    found = beam(Table(4, 1), sentences(0), limits(3), width=50)[0]  # one word: [], [3], [3, 3], [3, 3, 3]
+    found = beam(Table(4, 1), sentences(0), limits(3), width=50, penalty=WU)[0]  # one word: [], [3], [3, 3], [3, 3, 3]
     assert sorted(hypothesis.tokens for hypothesis in found) == [[], [3], [3, 3], [3, 3, 3]]
     assert all(hypothesis.finished for hypothesis in found)
 
 
 def test_only_the_end_may_be_written() -> None:
-    for found in beam(Fixed([0.3, 0.3, 0.4]), sentences(0, 1), limits(5, 5), width=3):
+    for found in beam(Fixed([0.3, 0.3, 0.4]), sentences(0, 1), limits(5, 5), width=3, penalty=WU):
         assert [(hypothesis.tokens, hypothesis.finished) for hypothesis in found] == [([], True)]
 
 
 def test_no_sentences() -> None:
-    assert greedy(Table(5), sentences(), limits()) == []
-    assert beam(Table(5), sentences(), limits(), width=3) == []
+    assert greedy(Table(5), sentences(), limits(), penalty=WU) == []
+    assert beam(Table(5), sentences(), limits(), width=3, penalty=WU) == []
 
 
 def test_the_penalty_is_wus() -> None:
-    assert penalty(1, 0.7) == 1.0
-    assert penalty(7, 1.0) == 2.0
-    assert penalty(13, 2.0) == 9.0
-    assert penalty(13, 0.0) == 1.0
+    assert LengthPenalty("wu", 0.7).divisor(1) == 1.0
+    assert LengthPenalty("wu", 1.0).divisor(7) == 2.0
+    assert LengthPenalty("wu", 2.0).divisor(13) == 9.0
+    assert LengthPenalty("wu", 0.0).divisor(13) == 1.0
+    assert LengthPenalty("none", 2.0).divisor(13) == 1.0
+    assert LengthPenalty("average", 1.0).divisor(13) == 13.0
+    assert LengthPenalty("average", 0.5).divisor(9) == 3.0
 
 
 def encode(model: Seq2Seq, sources: list[list[int]]) -> Memory:
@@ -261,12 +182,12 @@ def encode(model: Seq2Seq, sources: list[list[int]]) -> Memory:
 def test_real_models_keep_sentences_and_beams_apart(core: str, preset: str | None, peeky: bool) -> None:
     model = tiny_model(preset, core=core, layers=2, peeky=peeky)
     bounds = limits(9, 3, 6)
-    together = beam(model, encode(model, SOURCES), bounds, width=4)
-    short = greedy(model, encode(model, SOURCES), bounds)
+    together = beam(model, encode(model, SOURCES), bounds, width=4, penalty=WU)
+    short = greedy(model, encode(model, SOURCES), bounds, penalty=WU)
     for row, source in enumerate(SOURCES):
         memory, own = encode(model, [source]), limits(bounds.longest[row])
-        assert_same(together[row], beam(model, memory, own, width=4)[0])
-        assert_same([short[row]], greedy(model, memory, own))
+        assert_same(together[row], beam(model, memory, own, width=4, penalty=WU)[0])
+        assert_same([short[row]], greedy(model, memory, own, penalty=WU))
         for hypothesis in together[row]:
             written = [*hypothesis.tokens, EOS] if hypothesis.finished else hypothesis.tokens
             inputs = torch.tensor([[BOS, *hypothesis.tokens][: len(written)]])
@@ -287,5 +208,5 @@ def test_sentences_that_end_early_leave_the_batch() -> None:
             assert len(token_R) == 2 * len(memory[0]) == len(state[0])
             return super().step(token_R, state, memory)
 
-    beam(Counting([0.0, 0.0, 1e-6, 0.6, 0.4]), sentences(0, 1, 2), limits(3, 1, 2), width=2)
+    beam(Counting([0.0, 0.0, 1e-6, 0.6, 0.4]), sentences(0, 1, 2), limits(3, 1, 2), width=2, penalty=WU)
     assert seen == [6, 6, 4, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from s2s import metrics
 from s2s.corpus.batch import Batch, Example, make_batch, plan_epoch
 from s2s.models import Seq2Seq, sequence_loss
 from s2s.training.checkpoint import Checkpoints, Parts, save_weights
-from s2s.training.loop import Progress, Run, Settings
 from s2s.training.schedule import Schedule
+from s2s.training.state import Progress, Run, Settings
+from s2s.training.stop import Asked
 
 EXAMPLES = [
     Example([3 + (i + j) % 4 for j in range(1 + i % 5)], [3 + (i * 3 + j) % 4 for j in range(i % 4)]) for i in range(22)
@@ -25,12 +27,16 @@ SETTINGS = Settings(
     epochs=None,
     updates=20,
     minutes=None,
+    accumulate=1,
     clip_norm=1.0,
+    ema=0.0,
     validate_every=None,
     checkpoint_every=None,
     metric="loss",
     patience=None,
     precision="float32",
+    divergence_factor=0.5,
+    divergence_retries=3,
 )
 
 
@@ -57,6 +63,7 @@ class Notes:
     rates: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     validations: list[tuple[int, bool]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
     saves: int = 0
 
     def update(self, progress: Progress, *, loss: float, rate: float, norm: float, tokens: int) -> None:
@@ -69,6 +76,16 @@ class Notes:
     def validation(self, progress: Progress, validation: Any, *, best: bool) -> None:
         assert validation.scores
         self.validations.append((progress.update, best))
+
+    def trouble(self, progress: Progress, event: str, text: str) -> None:
+        assert progress.update >= 0
+        assert event in ("out_of_memory", "diverged")
+        self.troubles.append(text)
+
+    def went_back(self, progress: Progress) -> None:
+        self.losses, self.rates, self.norms = (
+            notes[: progress.update] for notes in (self.losses, self.rates, self.norms)
+        )
 
     def saved(self) -> None:
         self.saves += 1
@@ -85,12 +102,15 @@ class Miniature:
         scores: Sequence[float] | None = None,
         interrupt_after: int | None = None,
         seed: int = 1,
+        ema: bool = False,
         **changes: Any,
     ) -> None:
         torch.manual_seed(seed)
         self.model: Seq2Seq = tiny_model("joey", layers=2, dropout=0.3, dtype=torch.float32).train()
         self.optimizer = _optimizer(optimizer, self.model)
         self.parts = Parts(self.model, self.optimizer, torch.amp.GradScaler("cpu", enabled=False))
+        if ema:
+            self.parts = replace(self.parts, ema=deepcopy(self.model).requires_grad_(False))
         self.notes = Notes()
         self.folder = folder
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=2)
@@ -107,7 +127,7 @@ class Miniature:
             checkpoints=self.checkpoints,
             validate=self.validate,
             better=partial(metrics.better, "loss"),
-            keep_best=self.keep_best,
+            keep=self.keep,
             identity={"corpus": "x"},
             log=self.notes,
             interrupted=self.interrupted,
@@ -115,13 +135,14 @@ class Miniature:
         self.run = replace(run, **changes)
 
     def validate(self) -> Found:
-        assert not self.model.training
+        judged = self.parts.judged
+        assert not judged.training
         self.asked += 1
         if self._scores is not None:
             # As a function of what was trained, so that a resumed run finds what it would have found.
             return Found({"loss": self._scores[min(self.run_updates(), len(self._scores) - 1)]})
         with torch.no_grad():
-            loss = sequence_loss(self.model, make_batch(EXAMPLES, range(8)))
+            loss = sequence_loss(judged, make_batch(EXAMPLES, range(8)))  # type: ignore[arg-type]
         return Found({"loss": float(loss.nll) / loss.tokens})
 
     def run_updates(self) -> int:
@@ -129,13 +150,16 @@ class Miniature:
 
     progress = Progress()
 
-    def keep_best(self, progress: Progress, scores: Mapping[str, float]) -> None:
+    def keep(self, progress: Progress, scores: Mapping[str, float], *, best: bool) -> None:
         assert scores
+        if not best:
+            return
         self.kept.append(progress.update)
-        save_weights(self.folder / "model.safetensors", self.model, {"update": str(progress.update)})
+        save_weights(self.folder / "model.safetensors", self.parts.judged, {"update": str(progress.update)})
 
-    def interrupted(self) -> bool:
-        return self._interrupt_after is not None and self.progress.update >= self._interrupt_after
+    def interrupted(self) -> Asked:
+        due = self._interrupt_after is not None and self.progress.update >= self._interrupt_after
+        return "interrupted" if due else ""
 
     def train(self, progress: Progress | None = None, **settings: Any) -> str:
         from s2s.training.loop import train
@@ -155,6 +179,7 @@ class Miniature:
             "model": {name: tensor.clone() for name, tensor in self.model.state_dict().items()},
             "optimizer": {f"{i}.{k}": torch.as_tensor(v).clone() for i, s in slots.items() for k, v in s.items()},
             "random": torch.get_rng_state(),
+            "ema": {name: tensor.clone() for name, tensor in self.parts.judged.state_dict().items()},
         }
 
 
@@ -172,7 +197,7 @@ def assert_identical(left: dict[str, Any], right: dict[str, Any]) -> None:
     """Not a bit of difference."""
     assert set(left["model"]) == set(right["model"])
     assert set(left["optimizer"]) == set(right["optimizer"])
-    for part in ("model", "optimizer"):
+    for part in ("model", "optimizer", "ema"):
         for name, tensor in left[part].items():
             assert torch.equal(tensor, right[part][name]), (part, name)
     assert torch.equal(left["random"], right["random"])

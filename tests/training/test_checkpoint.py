@@ -40,7 +40,7 @@ def test_a_round_trip_brings_back_every_bit(optimizer: str, tmp_path: Path) -> N
     assert_identical(second.state(), before)
     assert random.getstate() == python
     assert state["progress"] == {"best": 0.1 + 0.2}
-    assert second.optimizer.param_groups[0]["lr"] == first.optimizer.param_groups[0]["lr"]
+    assert second.optimizer.param_groups[0]["lr"] == 0.1  # its own options, which the configuration may have changed
 
 
 def test_before_the_first_update_there_is_no_optimiser_state(tmp_path: Path) -> None:

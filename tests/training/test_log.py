@@ -17,7 +17,7 @@ from rich.console import Console
 
 from s2s.errors import MissingExtraError, UserError
 from s2s.training.log import RunLog, Sample, Validation
-from s2s.training.loop import Progress
+from s2s.training.state import Progress
 from s2s.training.stop import stop_on_signals
 
 
@@ -97,6 +97,24 @@ def test_the_log_is_cut_back_to_where_the_run_goes_on(tmp_path: Path) -> None:
     assert lines(tmp_path) == []
 
 
+def test_what_a_run_mended_is_said_and_written_down(tmp_path: Path) -> None:
+    log, out = opened(tmp_path)
+    progress = Progress()
+    with log:
+        updates(log, progress, 4)
+        log.validation(progress, FOUND, best=True)
+        updates(log, progress, 60)
+        log.trouble(progress, "out_of_memory", "cut in two")
+        assert [row["step"] for row in lines(tmp_path)] == [4, 4, 54, 64]
+        assert "  cut in two\n" in out.getvalue()
+        assert lines(tmp_path)[-1] | {"event": "out_of_memory", "text": "cut in two"} == lines(tmp_path)[-1]
+        log.went_back(Progress(update=4, validated=4))
+        assert [row["step"] for row in lines(tmp_path)] == [4, 4]
+        updates(log, progress, 1)
+        log.validation(progress, FOUND, best=True)
+    assert lines(tmp_path)[-2]["loss"] == 65.0  # of the one update since then
+
+
 def test_a_full_disk_under_the_log_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, _ = opened(tmp_path)
 
@@ -141,19 +159,20 @@ def test_the_first_signal_is_a_wish_and_the_second_ctrl_c_an_order() -> None:
     with stop_on_signals(said.append) as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGINT)
-        assert stopped()
+        assert stopped() == "interrupted"
         assert len(said) == 1
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     with stop_on_signals(said.append) as stopped:
         signal.raise_signal(signal.SIGTERM)
-        assert stopped()
+        assert stopped() == "terminated"
         signal.raise_signal(signal.SIGTERM)  # a second one of these is patient
+        assert stopped() == "terminated"
 
 
 def test_a_run_in_another_thread_leaves_signals_alone() -> None:
-    found: list[bool] = []
+    found: list[str] = []
 
     def work() -> None:
         with stop_on_signals(lambda _: None) as stopped:
@@ -162,4 +181,4 @@ def test_a_run_in_another_thread_leaves_signals_alone() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == [False]
+    assert found == [""]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,22 @@ def test_constant_with_warm_up() -> None:
 def test_inverse_square_root() -> None:
     assert rates(Schedule("inverse_sqrt", 1.0, warmup=100), 50, 100, 400, 10_000) == pytest.approx([0.5, 1, 0.5, 0.1])
     assert rates(Schedule("inverse_sqrt", 1.0), 1, 4, 16) == pytest.approx([1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize(("size", "warmup"), [(512, 4_000), (256, 100), (64, 1)])
+def test_noam_is_the_formula_of_its_paper_scaled_to_the_peak(size: int, warmup: int) -> None:
+    def formula(update: int) -> float:
+        return float(size**-0.5 * min(update**-0.5, update * warmup**-1.5))
+
+    schedule = Schedule("noam", 3e-3, warmup=warmup)
+    for update in (1, 2, 50, 99, 100, 101, 3_999, 4_000, 4_001, 100_000):
+        assert schedule.rate(update) == pytest.approx(3e-3 * formula(update) / formula(warmup))
+    assert schedule.rate(warmup) == 3e-3
+
+
+def test_step() -> None:
+    schedule = Schedule("step", 1.0, warmup=2, factor=0.5, every=3)
+    assert rates(schedule, *range(1, 12)) == [0.5, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
@@ -50,7 +68,7 @@ def test_plateau() -> None:
 
 
 @given(
-    st.sampled_from(["constant", "inverse_sqrt", "linear", "cosine", "plateau"]),
+    st.sampled_from(get_args(Kind)),
     st.integers(0, 50),
     st.integers(0, 200),
     st.integers(1, 400),

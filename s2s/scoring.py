@@ -1,0 +1,143 @@
+"""How likely a model finds given pairs, token by token, and which of their words it looks at together."""
+
+# B pairs, S source positions, T target positions (the end of sentence included), N real ones of a batch, F features
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from s2s.corpus.batch import Example, encode_pairs, make_batch, plan_epoch
+from s2s.corpus.formats import Pair
+from s2s.text.spans import word_of_each_token
+from s2s.text.vocab import PAD
+from s2s.translator import Translator
+from s2s.translator.members import Member
+
+_TOKENS = 4_096  # padded tokens at once
+_ROWS = 1_024  # positions of the output layer at once: with 32,000 tokens their logits take 131 MB
+LARGEST = 1 << 24
+"""Most source tokens times target tokens of a pair: its attention weights take 64 MiB."""
+
+Links = list[tuple[int, int]]
+"""(source word, target word), counted from 0 in `text.split()`: one link a target word, in order of the source."""
+
+
+class Score(NamedTuple):
+    """log p(target | source) under teacher forcing, in nats."""
+
+    tokens: list[str]
+    """The pieces of the target and the end of sentence."""
+    token_scores: list[float]
+    """log p of each."""
+
+    @property
+    def log_probability(self) -> float:
+        return math.fsum(self.token_scores)
+
+    @property
+    def per_token(self) -> float:
+        return self.log_probability / len(self.token_scores)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(-log p / tokens); infinite where that is beyond any number."""
+        return perplexity(self.per_token)
+
+
+def perplexity(per_token: float) -> float:
+    """exp of the mean negative log-probability; infinite where that is beyond any number."""
+    return math.exp(-per_token) if per_token > -700 else math.inf
+
+
+def has_empty_side(pair: Pair) -> bool:
+    return not pair.source.strip() or not pair.target.strip()
+
+
+@torch.inference_mode()
+def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Score | None]:
+    """The score of each pair in its place; None for one with an empty side or beyond `LARGEST`.
+
+    Args:
+        translator: the model, or several, whose probabilities of each token are averaged.
+        pairs: source and target.
+        batch_size: pairs at once; None takes the run's `search.batch_size`.
+    """
+    result: list[Score | None] = [None] * len(pairs)
+    for rows, examples in _batches(translator, pairs, batch_size):
+        parts = [_log_probabilities(member, examples, translator.device) for member in translator.members.models]
+        log_p_N = torch.stack(parts).logsumexp(0) - math.log(len(parts))
+        lengths = [len(one.target) + 1 for one in examples]
+        for row, one, own in zip(rows, examples, torch.split(log_p_N, lengths), strict=True):
+            result[row] = Score([*translator.target.pieces(one.target), "</s>"], own.tolist())
+    return result
+
+
+@torch.inference_mode()
+def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Links]:
+    """The word alignment of each pair by attention: for each target word the source word that it looks at most.
+
+    A word's weight is the largest of its tokens' weights. A pair without a score has no links.
+
+    Raises:
+        ValueError: the model has no attention.
+    """
+    result: list[Links] = [[] for _ in pairs]
+    sources = word_of_each_token(translator.source, [pair.source for pair in pairs])
+    targets = word_of_each_token(translator.target, [pair.target for pair in pairs])
+    if not translator.members.attend:
+        raise ValueError("the model has no attention to align by")
+    for rows, examples in _batches(translator, pairs, batch_size):
+        answers = [(place, one.target) for place, one in enumerate(examples)]
+        found = translator.members.attention([one.source for one in examples], answers)
+        for row, weights_TS in zip(rows, found, strict=True):
+            result[row] = _links(weights_TS[:-1], sources[row], targets[row])
+    return result
+
+
+def _batches(
+    translator: Translator, pairs: Sequence[Pair], batch_size: int | None
+) -> Iterator[tuple[list[int], list[Example]]]:
+    """Batches of pairs of like length, with the places of their pairs; those that can't be scored are in none."""
+    filled = [row for row, pair in enumerate(pairs) if not has_empty_side(pair)]
+    encoded = encode_pairs([pairs[row] for row in filled], translator.source, translator.target)
+    both = zip(filled, encoded, strict=True)
+    fitting = [(row, one) for row, one in both if len(one.source) * (len(one.target) + 1) <= LARGEST]
+    lengths = [len(one.source) for _, one in fitting], [len(one.target) for _, one in fitting]
+    size = translator.config.search.batch_size if batch_size is None else batch_size
+    for chosen in plan_epoch(*lengths, size=size, tokens=_TOKENS, seed=0, epoch=0, shuffle=False):
+        yield [fitting[place][0] for place in chosen], [fitting[place][1] for place in chosen]
+
+
+def _log_probabilities(member: Member, examples: Sequence[Example], device: torch.device) -> Tensor:
+    """log p of each real target token, the pairs one after the other; the logits are made a few rows at a time."""
+    batch = make_batch(examples, range(len(examples)), reverse_source=member.reverse_source).to(device)
+    features_BTF, _ = member.model(batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
+    real_BT = batch.target_out_BT != PAD
+    parts = []
+    rows = torch.split(features_BTF[real_BT], _ROWS), torch.split(batch.target_out_BT[real_BT], _ROWS)
+    for features_NF, target_N in zip(*rows, strict=True):
+        logits_NV = member.model.output(features_NF)
+        log_p_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)).log_softmax(-1)
+        parts.append(log_p_NV.gather(1, target_N.unsqueeze(1)).squeeze(1))
+    return torch.cat(parts)
+
+
+def _links(weights_TS: Tensor, source: Sequence[int | None], target: Sequence[int | None]) -> Links:
+    best: dict[int, tuple[float, int]] = {}
+    words = [(place, word) for place, word in enumerate(source) if word is not None]
+    for row, word in zip(weights_TS.tolist(), target, strict=True):
+        if word is None or not words:
+            continue
+        found = max((row[place], -of) for place, of in words)
+        best[word] = max(best.get(word, found), found)
+    return sorted((-of, word) for word, (_, of) in best.items())
+
+
+def pharaoh(links: Links) -> str:
+    """`0-0 1-2`: source word, target word."""
+    return " ".join(f"{source}-{target}" for source, target in links)

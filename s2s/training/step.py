@@ -1,0 +1,125 @@
+"""One update of the weights: the gradient of its batches (the one place with `backward()`), clipped and applied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from s2s.corpus.batch import Batch
+from s2s.errors import UserError
+from s2s.training.hardware import autocast, give_back_pages
+from s2s.training.state import Progress, Run, Settings
+
+
+class Step(NamedTuple):
+    """What an update found."""
+
+    loss: float
+    """Mean negative log-likelihood of its target tokens."""
+    norm: float
+    """Of the gradient, before clipping."""
+    tokens: int
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+def step(run: Run, settings: Settings, progress: Progress, batches: Sequence[Batch], *, rate: float) -> Step:
+    """Move the weights once by the gradient of the mean loss over all target tokens of the batches.
+
+    Their moving average follows with the decay min(ema, (1 + u) / (10 + u)) after update u, so that it does not hang on
+    to the weights of the beginning.
+
+    The weights stay where they are when loss or gradient is no number. With float16 the scaler sees to gradients that
+    overflow: it skips them and lowers its scale.
+    """
+    model, optimizer, scaler = run.parts.model, run.parts.optimizer, run.parts.scaler
+    nll, tokens = _gradient(run, settings, progress, list(batches))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    scaler.unscale_(optimizer)
+    limit = math.inf if settings.clip_norm is None else settings.clip_norm
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), limit))
+    found = Step(nll / tokens, 0.0 if settings.precision == "float16" and not math.isfinite(norm) else norm, tokens)
+    if found.finite:
+        scaler.step(optimizer)
+    scaler.update()
+    if found.finite and run.parts.ema is not None:
+        follow(run.parts.ema, model, decay=min(settings.ema, (1 + progress.update) / (10 + progress.update)))
+    return found
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, *, decay: float) -> None:
+    """average <- decay average + (1 - decay) model, for each weight."""
+    for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(weight, 1.0 - decay)
+
+
+def _gradient(run: Run, settings: Settings, progress: Progress, batches: list[Batch]) -> tuple[float, int]:
+    """Leave d(sum of losses / tokens)/dw in the weights; returns the sum of the log-likelihoods, and the tokens.
+
+    Where a batch does not fit into memory it is cut in two by rows and the update begins again, since a backward that
+    was cut short has left some of its gradient behind.
+    """
+    while True:
+        run.parts.optimizer.zero_grad(set_to_none=True)
+        tokens = sum(batch.tokens for batch in batches)
+        nll: list[float] = []
+        while len(nll) < len(batches) and (part := _backward(run, settings, batches[len(nll)], tokens)) is not None:
+            nll.append(part)
+        if len(nll) == len(batches):
+            return sum(nll), tokens
+        batches[len(nll) : len(nll) + 1] = _halves(run, progress, batches[len(nll)])
+
+
+def _backward(run: Run, settings: Settings, batch: Batch, tokens: int) -> float | None:
+    """Add a batch's share to the gradient; returns its negative log-likelihood, or None where it does not fit."""
+    try:
+        with autocast(run.device, settings.precision):
+            loss = run.objective(batch.to(run.device))
+        run.parts.scaler.scale(loss.total / tokens).backward()  # type: ignore[no-untyped-call]
+        return float(loss.nll)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return None  # outside, the error is gone, and with it the frames that hold the tensors
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, on whatever device."""
+    signs = ("out of memory", "can't allocate memory", "alloc_failed")
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or any(sign in str(error).lower() for sign in signs)
+
+
+def _halves(run: Run, progress: Progress, batch: Batch) -> list[Batch]:
+    """The two halves of a batch that did not fit, each padded to its own longest row.
+
+    Raises:
+        UserError: it is a single pair.
+    """
+    give_back_pages()
+    if run.device.type == "cuda":
+        torch.cuda.empty_cache()
+    count, shape = len(batch.rows), f"{batch.source_BS.shape[1]} source and {batch.target_in_BT.shape[1]} target tokens"
+    if count == 1:
+        raise UserError(
+            f"out of memory at update {progress.update}: a single pair of {shape} does not fit on {run.device.type}."
+            " Leave out long pairs (data.max_source, data.max_target), or take a smaller model or vocabulary"
+        )
+    progress.splits += 1
+    if progress.splits.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ... time: said, but not thousands of times
+        run.log.trouble(
+            progress,
+            "out_of_memory",
+            f"out of memory at update {progress.update}: the batch of {count} pairs ({shape}) is cut in two"
+            f" (cut {progress.splits} of this run). If this comes often, lower training.batch_tokens or batch_size",
+        )
+    middle = count // 2
+    return [run.source.batch(rows) for rows in (batch.rows[:middle], batch.rows[middle:])]
