@@ -98,10 +98,10 @@ class Recurrent(nn.Module):
         rows = ragged(lengths_B, x_BTI)
         x_BTI = self._turn(x_BTI if rows is None else rows.blank(x_BTI), rows)
         before = self.begin(len(x_BTI)) if state is None else state
-        out_BTO, after = self._scan(x_BTI, before, None if rows is None else rows.lengths)
+        out_BTO, after = self._scan(x_BTI, before, rows)
         if self.keep == "last":
             return self.summary(after), after
-        return self._turn(out_BTO if rows is None else rows.blank(out_BTO), rows), after
+        return self._turn(out_BTO, rows), after
 
     def summary(self, state: State) -> Tensor:
         """out_BO after each row's last step, from a state that `forward` returned."""
@@ -128,9 +128,10 @@ class Recurrent(nn.Module):
             return x_BTF
         return x_BTF.flip(1) if rows is None else rows.reverse(x_BTF)
 
-    def _scan(self, x_BTI: Tensor, state: State, lengths_B: Tensor | None) -> tuple[Tensor, State]:
+    def _scan(self, x_BTI: Tensor, state: State, rows: Ragged | None) -> tuple[Tensor, State]:
         """(out_BTO, final state); with keep="last" no step is kept that need not be, and out may be anything."""
         every = self.keep == "all"
+        lengths_B = None if rows is None else rows.lengths
         dtype = product_dtype(next(self.cell.parameters()))
         kernel = choose(self.cell.kernel, self.backend, x_BTI.device, dtype)
         run: Run = loop(self.cell) if kernel is None else kernel.run
@@ -139,8 +140,13 @@ class Recurrent(nn.Module):
             out, after = run(x_BTI, state, weights, lengths_B, every=every)
         else:
             out, after = in_segments(run, x_BTI, state, weights, lengths_B, every=every, segment=self.segment)
-        hidden = every and kernel is not None and kernel.gives == "hidden"
-        return self.cell.read(out) if hidden else out, after
+        if not every:
+            return out, after
+        if kernel is not None and kernel.gives == "hidden":
+            out = self.cell.read(out)
+        if rows is None or (kernel is not None and kernel.zero_padding):
+            return out, after
+        return rows.blank(out), after
 
     def _weights(self, kernel: Kernel | None) -> State:
         """What the scan takes: all parameters for the reference loop, else the cell's; dropped ones in their place."""

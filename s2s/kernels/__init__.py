@@ -53,11 +53,13 @@ class Kernel:
     """A scan over x_BTI with all weights of the layer (`Cell.layer_weights`).
 
     gives="hidden": what `Cell.read` takes; gives="output": the layer's output, `Cell.read` included.
+    zero_padding: what it gives is zero at padding, and gradients that arrive there are ignored.
     """
 
     name: Compiled
     run: Run
-    gives: Literal["hidden", "output"] = "hidden"
+    gives: Literal["hidden", "output"]
+    zero_padding: bool
 
 
 def find(core: str, backend: Compiled, device: torch.device, dtype: torch.dtype) -> Kernel:
@@ -79,7 +81,7 @@ def _native(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     if core not in native.LAYERS:
         reason = "torch has no fused layer that computes the same function"
         raise BackendUnavailable("native", core, device, dtype, reason)
-    return Kernel("native", _always_every(native.LAYERS[core]))
+    return Kernel("native", _always_every(native.LAYERS[core]), gives="hidden", zero_padding=False)
 
 
 def _always_every(layer: native.Layer) -> Run:
@@ -99,25 +101,30 @@ def _fused(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
 
     if core not in fused.SCANS:
         raise BackendUnavailable("fused", core, device, dtype, "no backward was derived for it")
-    return Kernel("fused", fused.SCANS[core], gives=fused.gives(core))
+    return _around_loops("fused", core, fused.SCANS[core])
+
+
+def _around_loops(name: Compiled, core: str, run: Run) -> Kernel:
+    """A scan of `s2s.kernels.fused`, whichever engine runs its loops."""
+    from s2s.kernels.fused import gives
+
+    return Kernel(name, run, gives=gives(core), zero_padding=True)
 
 
 def _compiled(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     from s2s.kernels import compiled
-    from s2s.kernels.fused import gives
 
     if reason := compiled.unavailable(core, device, dtype):
         raise BackendUnavailable("compiled", core, device, dtype, reason)
-    return Kernel("compiled", compiled.SCANS[core], gives=gives(core))
+    return _around_loops("compiled", core, compiled.SCANS[core])
 
 
 def _triton(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
     from s2s.kernels import triton
-    from s2s.kernels.fused import gives
 
     if reason := triton.unavailable(core, device, dtype):
         raise BackendUnavailable("triton", core, device, dtype, reason)
-    return Kernel("triton", triton.scan(core), gives=gives(core))
+    return _around_loops("triton", core, triton.scan(core))
 
 
 __all__ = ["BACKENDS", "Backend", "BackendUnavailable", "Compiled", "Kernel", "Run", "State", "find", "preference"]

@@ -32,7 +32,6 @@ def _forward(
 
 def _backward(
     h_BTH: Tensor,
-    _state: State,
     weight_hh: Tensor,
     lengths_B: Tensor | None,
     dh_BTH: Tensor | None,

@@ -27,7 +27,6 @@ def _forward(
 
 def _backward(
     gates_BTG: Tensor,
-    _rh_BTH: Tensor,
     h_BTH: Tensor,
     state: State,
     weight_hh: Tensor,

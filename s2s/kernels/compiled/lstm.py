@@ -36,7 +36,6 @@ def _forward(
 def _backward(
     gates_BTG: Tensor,
     c_BTH: Tensor,
-    h_BTH: Tensor,
     state: State,
     weight_hh: Tensor,
     peephole_P: Tensor | None,
@@ -51,14 +50,14 @@ def _backward(
     sums = dfinal[0].new_empty(2 * gates - hidden)
     peephole = None if peephole_P is None else peephole_P.contiguous()
     given = (gates_BTG, c_BTH, state[1], weight_hh, peephole, dh_BTH, *dfinal)
-    call("lstm", "lstm_backward", _sizes(h_BTH, weight_hh), lengths_B, *given, dgates_BTG, *dstate, sums)
+    call("lstm", "lstm_backward", _sizes(c_BTH, weight_hh), lengths_B, *given, dgates_BTG, *dstate, sums)
     dbias_G, dpeephole_P = sums.split_with_sizes([gates, gates - hidden])
     return dgates_BTG, dstate, dbias_G, None if peephole_P is None else dpeephole_P
 
 
-def _sizes(h_BTH: Tensor, weight_hh: Tensor) -> tuple[int, ...]:
+def _sizes(kept_BTH: Tensor, weight_hh: Tensor) -> tuple[int, ...]:
     """B, T, H and how many gates."""
-    return *h_BTH.shape, len(weight_hh) // h_BTH.shape[2]
+    return *kept_BTH.shape, len(weight_hh) // kept_BTH.shape[2]
 
 
 LOOPS = lstm.Loops(_forward, _backward, INPUT)

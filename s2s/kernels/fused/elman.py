@@ -20,6 +20,7 @@ from s2s.kernels.fused.products import (
     no_autocast,
     product_dtype,
     product_with_previous,
+    sigmoid_slope,
     upstream,
 )
 from s2s.kernels.protocol import State
@@ -42,12 +43,11 @@ class Forward(Protocol):
 
 
 class Backward(Protocol):
-    """(h as forward left it, (h_0,), weight_hh, lengths, dh, dfinal, activation) -> (dgates_BTH, dstate, dbias_H)."""
+    """(h as forward left it, weight_hh, lengths, dh, dfinal, activation) -> (dgates_BTH, dstate, dbias_H)."""
 
     def __call__(
         self,
         h_BTH: Tensor,
-        state: State,
         weight_hh: Tensor,
         lengths_B: Tensor | None,
         dh_BTH: Tensor | None,
@@ -78,7 +78,6 @@ def _forward(
 
 def _backward(
     h_BTH: Tensor,
-    _state: State,
     weight_hh: Tensor,
     lengths_B: Tensor | None,
     dh_BTH: Tensor | None,
@@ -121,7 +120,7 @@ def _slope(h_BH: Tensor, activation: Activation) -> Tensor:
         case "relu":
             return (h_BH > 0).to(h_BH.dtype)
         case "sigmoid":
-            return h_BH * (1 - h_BH)
+            return sigmoid_slope(h_BH)
         case _:
             assert_never(activation)
 
@@ -158,7 +157,6 @@ class _Elman(torch.autograd.Function):
         with no_autocast(x_BTI):
             dgates_BTH, dstate, dbias_H = ctx.loops.backward(
                 h_BTH,
-                (first_BH,),
                 weight_hh,
                 lengths_B,
                 *upstream(dh_BTH, dfinal, first_BH),

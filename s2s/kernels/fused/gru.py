@@ -21,6 +21,7 @@ from s2s.kernels.fused.products import (
     no_autocast,
     product_dtype,
     product_with_previous,
+    sigmoid_slope,
     upstream,
 )
 from s2s.kernels.protocol import State
@@ -122,8 +123,8 @@ def _backward(
         if dh_BTH is not None:
             dh_BH = dh_BH + dh_BTH[:, t]
         dn_BH = dh_BH * (1 - z_BH) * (1 - n_BH * n_BH)
-        dz_BH = dh_BH * (before_BH - n_BH) * _slope(z_BH)
-        dr_BH = dn_BH * un_BTH[:, t] * _slope(r_BH)
+        dz_BH = dh_BH * (before_BH - n_BH) * sigmoid_slope(z_BH)
+        dr_BH = dn_BH * un_BTH[:, t] * sigmoid_slope(r_BH)
         dun_BH = dn_BH * r_BH
         du_BG = torch.cat([dr_BH, dz_BH, dun_BH], 1)
         torch.cat([dr_BH, dz_BH, dn_BH], 1, out=dgates_BTG[:, t])
@@ -132,11 +133,6 @@ def _backward(
         dstate = keep_finished(active[t], (before_dh_BH,), dstate)
     blank_(lengths_B, dgates_BTG, dun_BTH)
     return dgates_BTG, dun_BTH, dstate, dgates_BTG.sum((0, 1), dtype=dtype), dun_BTH.sum((0, 1), dtype=dtype)
-
-
-def _slope(y_BH: Tensor) -> Tensor:
-    """The derivative of the sigmoid whose value is y."""
-    return y_BH * (1 - y_BH)
 
 
 PLAIN = Loops(_forward, _backward)

@@ -21,6 +21,7 @@ from s2s.kernels.fused.products import (
     no_autocast,
     product_dtype,
     product_with_previous,
+    sigmoid_slope,
     upstream,
 )
 from s2s.kernels.protocol import State
@@ -37,12 +38,11 @@ class Forward(Protocol):
 
 
 class Backward(Protocol):
-    """(gates, rh, h as forward left them, (h_0,), weight_hh, lengths, dh, dfinal) -> (dgates_BTG, dstate, dbias_G)."""
+    """(gates, h as forward left them, (h_0,), weight_hh, lengths, dh, dfinal) -> (dgates_BTG, dstate, dbias_G)."""
 
     def __call__(
         self,
         gates_BTG: Tensor,
-        rh_BTH: Tensor,
         h_BTH: Tensor,
         state: State,
         weight_hh: Tensor,
@@ -84,7 +84,6 @@ def _forward(
 
 def _backward(
     gates_BTG: Tensor,
-    _rh_BTH: Tensor,
     h_BTH: Tensor,
     state: State,
     weight_hh: Tensor,
@@ -106,19 +105,14 @@ def _backward(
             dh_BH = dh_BH + dh_BTH[:, t]
         dn_BH = dh_BH * (1 - z_BH) * (1 - n_BH * n_BH)
         drh_BH = torch.mm(dn_BH.to(weight_hh.dtype), weight_n).to(dtype)
-        dz_BH = dh_BH * (before_BH - n_BH) * _slope(z_BH)
-        dr_BH = drh_BH * before_BH * _slope(r_BH)
+        dz_BH = dh_BH * (before_BH - n_BH) * sigmoid_slope(z_BH)
+        dr_BH = drh_BH * before_BH * sigmoid_slope(r_BH)
         torch.cat([dr_BH, dz_BH, dn_BH], 1, out=dgates_BTG[:, t])
         before_dh_BH = torch.mm(dgates_BTG[:, t, : 2 * hidden], weight_rz).to(dtype)
         before_dh_BH.addcmul_(dh_BH, z_BH).addcmul_(drh_BH, r_BH)
         dstate = keep_finished(active[t], (before_dh_BH,), dstate)
     blank_(lengths_B, dgates_BTG)
     return dgates_BTG, dstate, dgates_BTG.sum((0, 1), dtype=dtype)
-
-
-def _slope(y_BH: Tensor) -> Tensor:
-    """The derivative of the sigmoid whose value is y."""
-    return y_BH * (1 - y_BH)
 
 
 PLAIN = Loops(_forward, _backward)
@@ -153,7 +147,6 @@ class _GRU(torch.autograd.Function):
         with no_autocast(x_BTI):
             dgates_BTG, dstate, dbias_G = ctx.loops.backward(
                 gates_BTG,
-                rh_BTH,
                 h_BTH,
                 (first_BH,),
                 weight_hh,

@@ -22,6 +22,7 @@ from s2s.kernels.fused.products import (
     no_autocast,
     product_dtype,
     product_with_previous,
+    sigmoid_slope,
     upstream,
 )
 from s2s.kernels.protocol import State
@@ -47,7 +48,7 @@ class Forward(Protocol):
 
 
 class Backward(Protocol):
-    """(gates, c, h as forward left them, (h_0, c_0), weight_hh, peephole, lengths, dh, dfinal)
+    """(gates, c as forward left them, (h_0, c_0), weight_hh, peephole, lengths, dh, dfinal)
     -> (dgates_BTG, dstate, dbias_G, dpeephole_P or None).
     """
 
@@ -55,7 +56,6 @@ class Backward(Protocol):
         self,
         gates_BTG: Tensor,
         c_BTH: Tensor,
-        h_BTH: Tensor,
         state: State,
         weight_hh: Tensor,
         peephole_P: Tensor | None,
@@ -108,7 +108,6 @@ def _forward(
 def _backward(
     gates_BTG: Tensor,
     c_BTH: Tensor,
-    _h_BTH: Tensor,
     state: State,
     weight_hh: Tensor,
     peephole_P: Tensor | None,
@@ -129,10 +128,10 @@ def _backward(
         dh_BH, dc_BH = dstate
         if dh_BTH is not None:
             dh_BH = dh_BH + dh_BTH[:, t]
-        do_BH = dh_BH * tanh_BH * _slope(o_BH)
+        do_BH = dh_BH * tanh_BH * sigmoid_slope(o_BH)
         dc_BH = _see(torch.addcmul(dc_BH, dh_BH * o_BH, 1 - tanh_BH * tanh_BH), p_o, do_BH)
-        di_BH = dc_BH * g_BH * _slope(i_BH)
-        df_BH = [dc_BH * before_BH * _slope(f_BH[0])] if f_BH else []
+        di_BH = dc_BH * g_BH * sigmoid_slope(i_BH)
+        df_BH = [dc_BH * before_BH * sigmoid_slope(f_BH[0])] if f_BH else []
         dg_BH = dc_BH * i_BH * (1 - g_BH * g_BH)
         torch.cat([di_BH, *df_BH, dg_BH, do_BH], 1, out=dgates_BTG[:, t])
         dh_BH = torch.mm(dgates_BTG[:, t], weight_hh).to(dtype)
@@ -151,11 +150,6 @@ def _parts(peephole_P: Tensor | None, gates: int) -> tuple[Tensor, ...] | list[N
 def _see(x_BH: Tensor, p_H: Tensor | None, c_BH: Tensor) -> Tensor:
     """x + p * c in place, x where there is no p."""
     return x_BH if p_H is None else x_BH.addcmul_(p_H, c_BH)
-
-
-def _slope(y_BH: Tensor) -> Tensor:
-    """The derivative of the sigmoid whose value is y."""
-    return y_BH * (1 - y_BH)
 
 
 def _peephole_gradient(dgates_BTG: Tensor, c_BTH: Tensor, first_BH: Tensor) -> Tensor:
@@ -201,7 +195,6 @@ class _LSTM(torch.autograd.Function):
             dgates_BTG, dstate, dbias_G, dpeephole_P = ctx.loops.backward(
                 gates_BTG,
                 c_BTH,
-                h_BTH,
                 tuple(state),
                 weight_hh,
                 peephole_P,

@@ -108,6 +108,11 @@ def add_product(g_BG: Tensor, h_BH: Tensor, weight_GH: Tensor) -> Tensor:
     return torch.mm(h_BH.to(weight_GH.dtype), weight_GH.t()).to(h_BH.dtype).add_(g_BG)
 
 
+def sigmoid_slope(y: Tensor) -> Tensor:
+    """The derivative of the sigmoid where its value is y."""
+    return y * (1 - y)
+
+
 def active_rows(lengths_B: Tensor | None, time: int) -> Sequence[Tensor | None]:
     """For each step the rows that still run, (B, 1); None where all do."""
     if lengths_B is None:

@@ -8,9 +8,6 @@
 #include <cstdint>
 #include <numeric>
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 namespace s2s {
 
