@@ -80,6 +80,21 @@ class Text(Section):
         False, description="Lower-case both sides before tokenising; scores compare with the references as they are."
     )
     character_coverage: float = Field(1.0, gt=0.0, le=1.0, description="SentencePiece: share of characters kept.")
+    subword_sampling: float = Field(
+        0.0,
+        ge=0.0,
+        description="SentencePiece, in training: subwords are drawn anew for each batch. bpe: share of merges left out"
+        " (BPE dropout, such as 0.1); unigram: exponent of their probabilities (such as 0.2; near 0 all are alike)."
+        " 0: always the likeliest.",
+    )
+
+    @model_validator(mode="after")
+    def _sampling_fits(self) -> Text:
+        if self.subword_sampling and self.tokenizer not in ("unigram", "bpe"):
+            raise ValueError(f"subword_sampling is of unigram and bpe, but tokenizer is {self.tokenizer!r}")
+        if self.tokenizer == "bpe" and self.subword_sampling >= 1:
+            raise ValueError(f"subword_sampling of bpe is a share below 1, got {self.subword_sampling:g}")
+        return self
 
 
 class Training(Section):

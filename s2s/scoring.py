@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.corpus.batch import Example, encode_pairs, make_batch, plan_epoch
+from s2s.corpus.batch import make_batch, plan_epoch
+from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.formats import Pair
 from s2s.text.spans import word_of_each_token
 from s2s.text.vocab import PAD

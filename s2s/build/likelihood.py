@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from s2s.corpus.batch import Example, encode_pairs, make_batch, plan_epoch
+from s2s.corpus.batch import make_batch, plan_epoch
+from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.read import Pair
 from s2s.models import sequence_loss
 from s2s.text.vocab import PAD
@@ -56,7 +57,7 @@ def reference_sums(translator: Translator, examples: Sequence[Example], plan: It
     """Teacher forcing over a plan of batches."""
     nll, correct, tokens = 0.0, 0, 0
     for rows in plan:
-        batch = make_batch(examples, rows, reverse_source=translator.config.model.reverse_source)
+        batch = make_batch([examples[row] for row in rows], rows, reverse_source=translator.config.model.reverse_source)
         loss = sequence_loss(translator.model, batch.to(translator.device), padding=PAD)
         nll, correct, tokens = nll + float(loss.nll), correct + int(loss.correct), tokens + loss.tokens
     return Sums(nll, correct, tokens)

@@ -19,7 +19,7 @@ from s2s.build.model import build_model
 from s2s.build.say import say
 from s2s.build.text import Tokenizers, load_tokenizers, make_tokenizers, training_examples
 from s2s.config import Config
-from s2s.corpus.batch import Example, encode_pairs
+from s2s.corpus.examples import Example, Examples, encode_pairs
 from s2s.corpus.split import corpus_hash
 from s2s.metrics import LOWERED
 from s2s.models import Seq2Seq
@@ -35,7 +35,7 @@ class Prepared:
     config: Config
     corpus: Corpus
     tokenizers: Tokenizers
-    examples: Sequence[Example]
+    examples: Examples
     valid: Sequence[Example]
     model: Seq2Seq
     identity: dict[str, Any]
@@ -63,7 +63,7 @@ def prepare(
     fresh = tokenizers is None
     if tokenizers is None:
         tokenizers = make_tokenizers(config.text, corpus.train, seed=training.seed)
-    examples, dropped = training_examples(config.data, corpus.train, tokenizers)
+    examples, dropped = training_examples(config.data, config.text, corpus.train, tokenizers, seed=training.seed)
     valid = encode_pairs(corpus.valid, tokenizers.source, tokenizers.target)
     sizes = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
     model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
@@ -91,7 +91,7 @@ def _say_model(
     config: Config,
     model: Seq2Seq,
     sizes: tuple[int, int],
-    examples: Sequence[Example],
+    examples: Examples,
     identity: Mapping[str, Any],
     console: Console,
 ) -> None:
@@ -101,14 +101,16 @@ def _say_model(
         place += f", {identity['threads']} threads" if identity["threads"] > 1 else ", 1 thread"
     say(
         console,
-        f"{len(examples):,} training pairs, vocabularies of {sizes[0]:,} and {sizes[1]:,} ({config.text.tokenizer}),"
-        f" {parameters:,} parameters ({config.model.core}); {place}",
+        f"{len(examples.source_lengths):,} training pairs, vocabularies of {sizes[0]:,} and {sizes[1]:,}"
+        f" ({config.text.tokenizer}), {parameters:,} parameters ({config.model.core}); {place}",
     )
 
 
-def _say_unknown(examples: Sequence[Example], init_from: Path, console: Console) -> None:
-    total = sum(len(example.source) + len(example.target) for example in examples)
-    unknown = sum(side.count(UNK) for example in examples for side in (list(example.source), list(example.target)))
+def _say_unknown(examples: Examples, init_from: Path, console: Console) -> None:
+    total = int(examples.source_lengths.sum() + examples.target_lengths.sum())
+    count = len(examples.source_lengths)
+    parts = (examples.take(range(row, min(row + 10_000, count)), 0) for row in range(0, count, 10_000))
+    unknown = sum(list(side).count(UNK) for part in parts for one in part for side in (one.source, one.target))
     if unknown:
         share = 100 * unknown / max(total, 1)
         say(console, f"warning: {share:.1f} % of the tokens are not in the vocabulary of {init_from}")

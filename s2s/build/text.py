@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2s.config import Data, Text
-from s2s.corpus.batch import Example, encode_pairs
+from s2s.corpus.examples import Drawn, Encoded, Examples, encode_pairs
 from s2s.corpus.filter import Filters, apply_filters
 from s2s.corpus.read import Pair
 from s2s.errors import UserError
+from s2s.text.subwords import Subwords
 from s2s.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 FOLDER = "text"
@@ -70,8 +71,12 @@ def load_tokenizers(run: Path, text: Text) -> Tokenizers:
     return Tokenizers(load_tokenizer(run / FOLDER, "source"), load_tokenizer(run / FOLDER, "target"))
 
 
-def training_examples(data: Data, pairs: Sequence[Pair], tokenizers: Tokenizers) -> tuple[list[Example], str]:
-    """The pairs that pass the filters, encoded, and a sentence about those that did not.
+def training_examples(
+    data: Data, text: Text, pairs: Sequence[Pair], tokenizers: Tokenizers, *, seed: int
+) -> tuple[Examples, str]:
+    """The pairs that pass the filters, as ids, and a sentence about those that did not.
+
+    `seed` is that of drawn subwords.
 
     Raises:
         UserError: none is left.
@@ -92,4 +97,12 @@ def training_examples(data: Data, pairs: Sequence[Pair], tokenizers: Tokenizers)
     )
     if not kept.pairs:
         raise UserError(f"no training pair is left: {kept.dropped.sentence()}. Loosen the limits in [data]")
-    return [examples[row] for row in kept.rows], kept.dropped.sentence()
+    encoded = Encoded([examples[row] for row in kept.rows])
+    if not text.subword_sampling:
+        return encoded, kept.dropped.sentence()
+    source, target = tokenizers.source, tokenizers.target
+    assert isinstance(source, Subwords), "the configuration was checked"
+    assert isinstance(target, Subwords)
+    lengths = encoded.source_lengths, encoded.target_lengths
+    drawn = Drawn(kept.pairs, source, target, *lengths, strength=text.subword_sampling, seed=seed)
+    return drawn, kept.dropped.sentence()

@@ -15,7 +15,8 @@ from torch import nn
 from s2s import metrics
 from s2s.build.likelihood import reference_sums
 from s2s.config import Config, Model, Training
-from s2s.corpus.batch import Batch, Example, make_batch, plan_epoch
+from s2s.corpus.batch import Batch, make_batch, plan_epoch
+from s2s.corpus.examples import Example, Examples
 from s2s.corpus.read import Pair
 from s2s.models import Seq2Seq, sequence_loss
 from s2s.text.vocab import PAD
@@ -30,7 +31,7 @@ from s2s.translator import Translator
 class Batches:
     """The training examples, planned anew each epoch from seed and epoch alone."""
 
-    examples: Sequence[Example]
+    examples: Examples
     size: int | None
     tokens: int | None
     seed: int
@@ -38,14 +39,11 @@ class Batches:
     pool: int | None = None
 
     def plan(self, epoch: int) -> list[list[int]]:
-        sources = [len(example.source) for example in self.examples]
-        targets = [len(example.target) for example in self.examples]
-        return plan_epoch(
-            sources, targets, size=self.size, tokens=self.tokens, seed=self.seed, epoch=epoch, pool=self.pool
-        )
+        lengths = self.examples.source_lengths, self.examples.target_lengths
+        return plan_epoch(*lengths, size=self.size, tokens=self.tokens, seed=self.seed, epoch=epoch, pool=self.pool)
 
-    def batch(self, rows: Sequence[int]) -> Batch:
-        return make_batch(self.examples, rows, reverse_source=self.reverse_source)
+    def batch(self, rows: Sequence[int], epoch: int) -> Batch:
+        return make_batch(self.examples.take(rows, epoch), rows, reverse_source=self.reverse_source)
 
 
 def batch_limits(training: Training) -> tuple[int | None, int | None]:

@@ -10,27 +10,15 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from s2s.corpus.formats import Pair
+from s2s.corpus.examples import Example, Ints
 from s2s.corpus.order import random_order
 from s2s.errors import UserError
-from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import BOS, EOS, PAD
 
-Ints = npt.NDArray[np.int64]
-
 _POOL = 1 << 17  # examples that are sorted together: more means less padding, fewer means more mixing
-
-
-@dataclass(frozen=True)
-class Example:
-    """One encoded pair, ids without BOS and EOS."""
-
-    source: Sequence[int]
-    target: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -58,25 +46,18 @@ class Batch:
         )
 
 
-def encode_pairs(pairs: Sequence[Pair], source: Tokenizer, target: Tokenizer) -> list[Example]:
-    """The examples of the pairs, encoded side by side."""
-    sources = source.encode_batch([pair.source for pair in pairs])
-    targets = target.encode_batch([pair.target for pair in pairs])
-    return [Example(*sides) for sides in zip(sources, targets, strict=True)]
-
-
 def make_batch(
-    examples: Sequence[Example],
+    chosen: Sequence[Example],
     rows: Sequence[int],
     *,
     reverse_source: bool = False,
     append_eos_to_source: bool = False,
 ) -> Batch:
-    """The rows as int64 tensors on the CPU, padded with PAD behind their ends.
+    """The chosen examples as int64 tensors on the CPU, padded with PAD behind their ends.
 
     Sources are reversed inside their own length; an EOS that is appended stays last. Both dimensions are at least 1.
+    `rows` are the examples' numbers.
     """
-    chosen = [examples[row] for row in rows]
     sources = [example.source[::-1] if reverse_source else example.source for example in chosen]
     ends = [EOS] if append_eos_to_source else []
     source_BS, source_lengths_B = _padded([[*ids, *ends] for ids in sources])
@@ -94,8 +75,8 @@ def make_batch(
 
 
 def plan_epoch(
-    source_lengths: Sequence[int],
-    target_lengths: Sequence[int],
+    source_lengths: Sequence[int] | Ints,
+    target_lengths: Sequence[int] | Ints,
     *,
     size: int | None,
     tokens: int | None,

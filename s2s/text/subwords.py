@@ -90,6 +90,23 @@ class Subwords:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return list(self._processor.encode([self._clean(text) for text in texts])) if texts else []
 
+    def sample_batch(self, texts: Sequence[str], *, strength: float, seed: int) -> list[list[int]]:
+        """Ids of drawn segmentations; the same texts, strength and seed give the same ones.
+
+        BPE: `strength` is the share of merges that are left out (BPE dropout). Unigram: a segmentation is drawn with
+        probability p^strength / Z, so near 0 all are alike, and large values draw the likeliest.
+        """
+        from sentencepiece import set_random_generator_seed
+
+        if not texts:
+            return []
+        # The library's generator belongs to a thread and takes the seed of the time when it is first used. With
+        # num_threads given a batch is encoded in threads of its own, so each call begins a generator.
+        set_random_generator_seed(seed)
+        cleaned = [self._clean(text) for text in texts]
+        drawn = self._processor.encode(cleaned, enable_sampling=True, nbest_size=-1, alpha=strength, num_threads=1)
+        return list(drawn)
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._processor.decode(content(ids)))
 

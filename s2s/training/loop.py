@@ -55,7 +55,7 @@ def _stream(source: Source, start: Progress, accumulate: int) -> Iterator[tuple[
         for first in range(batch, len(plan), accumulate):
             last = min(first + accumulate, len(plan))
             after = (epoch, last) if last < len(plan) else (epoch + 1, 0)
-            yield after, [source.batch(rows) for rows in plan[first:last]]
+            yield after, [source.batch(rows, epoch) for rows in plan[first:last]]
         epoch, batch = epoch + 1, 0
 
 

@@ -122,4 +122,4 @@ def _halves(run: Run, progress: Progress, batch: Batch) -> list[Batch]:
             f" (cut {progress.splits} of this run). If this comes often, lower training.batch_tokens or batch_size",
         )
     middle = count // 2
-    return [run.source.batch(rows) for rows in (batch.rows[:middle], batch.rows[middle:])]
+    return [run.source.batch(rows, progress.epoch) for rows in (batch.rows[:middle], batch.rows[middle:])]

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.corpus.batch import Example, encode_pairs, make_batch, padding_share, plan_epoch
+from s2s.corpus.batch import Batch, make_batch, padding_share, plan_epoch
+from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.read import Pair
 from s2s.errors import UserError
 from s2s.text.tokenizer import train_tokenizer
@@ -123,8 +124,13 @@ def test_bad_limits() -> None:
 EXAMPLES = [Example([5, 6, 7], [8, 9]), Example([5], []), Example([4, 5], [6, 7, 8])]
 
 
+def batch_of(rows: list[int], *, reverse: bool = False, eos: bool = False) -> Batch:
+    chosen = [EXAMPLES[row] for row in rows]
+    return make_batch(chosen, rows, reverse_source=reverse, append_eos_to_source=eos)
+
+
 def test_a_batch_in_numbers() -> None:
-    batch = make_batch(EXAMPLES, [2, 0])
+    batch = batch_of([2, 0])
     assert batch.source_BS.tolist() == [[4, 5, PAD], [5, 6, 7]]
     assert batch.source_lengths_B.tolist() == [2, 3]
     assert batch.target_in_BT.tolist() == [[BOS, 6, 7, 8], [BOS, 8, 9, PAD]]
@@ -134,17 +140,16 @@ def test_a_batch_in_numbers() -> None:
 
 
 def test_reversal_stays_inside_the_length_and_eos_stays_last() -> None:
-    assert make_batch(EXAMPLES, [0, 2], reverse_source=True).source_BS.tolist() == [[7, 6, 5], [5, 4, PAD]]
-    both = make_batch(EXAMPLES, [0, 2], reverse_source=True, append_eos_to_source=True)
+    assert batch_of([0, 2], reverse=True).source_BS.tolist() == [[7, 6, 5], [5, 4, PAD]]
+    both = batch_of([0, 2], reverse=True, eos=True)
     assert both.source_BS.tolist() == [[7, 6, 5, EOS], [5, 4, EOS, PAD]]
     assert both.source_lengths_B.tolist() == [4, 3]
 
 
 @given(some_examples, st.booleans(), st.booleans())
 def test_tensors_hold_the_examples(examples: list[Example], reverse: bool, eos: bool) -> None:
-    rows = list(range(len(examples)))[::-1]
-    batch = make_batch(examples, rows, reverse_source=reverse, append_eos_to_source=eos)
-    for b, example in enumerate(examples[row] for row in rows):
+    batch = make_batch(examples, range(len(examples)), reverse_source=reverse, append_eos_to_source=eos)
+    for b, example in enumerate(examples):
         source = [*(example.source[::-1] if reverse else example.source), *([EOS] if eos else [])]
         length, size = int(batch.source_lengths_B[b]), int(batch.target_lengths_B[b])
         assert batch.source_BS[b, :length].tolist() == source
@@ -159,7 +164,7 @@ def test_tensors_hold_the_examples(examples: list[Example], reverse: bool, eos: 
 
 
 def test_to_moves_every_tensor() -> None:
-    moved = make_batch(EXAMPLES, [0, 1]).to("meta")
+    moved = batch_of([0, 1]).to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) == 5
     assert all(tensor.device.type == "meta" for tensor in tensors)

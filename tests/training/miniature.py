@@ -13,7 +13,8 @@ import torch
 from tiny import tiny_model
 
 from s2s import metrics
-from s2s.corpus.batch import Batch, Example, make_batch, plan_epoch
+from s2s.corpus.batch import Batch, make_batch, plan_epoch
+from s2s.corpus.examples import Example
 from s2s.models import Seq2Seq, sequence_loss
 from s2s.training.checkpoint import Checkpoints, Parts, save_weights
 from s2s.training.schedule import Schedule
@@ -51,8 +52,8 @@ class Source:
         sizes = [len(example.source) for example in EXAMPLES], [len(example.target) for example in EXAMPLES]
         return plan_epoch(*sizes, size=3, tokens=None, seed=5, epoch=epoch)
 
-    def batch(self, rows: Sequence[int]) -> Batch:
-        return make_batch(EXAMPLES, rows)
+    def batch(self, rows: Sequence[int], epoch: int) -> Batch:  # noqa: ARG002
+        return make_batch([EXAMPLES[row] for row in rows], rows)
 
 
 @dataclass
@@ -142,7 +143,7 @@ class Miniature:
             # As a function of what was trained, so that a resumed run finds what it would have found.
             return Found({"loss": self._scores[min(self.run_updates(), len(self._scores) - 1)]})
         with torch.no_grad():
-            loss = sequence_loss(judged, make_batch(EXAMPLES, range(8)))  # type: ignore[arg-type]
+            loss = sequence_loss(judged, make_batch(EXAMPLES[:8], range(8)))  # type: ignore[arg-type]
         return Found({"loss": float(loss.nll) / loss.tokens})
 
     def run_updates(self) -> int:

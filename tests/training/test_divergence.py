@@ -122,7 +122,7 @@ def test_what_the_scaler_skips_is_no_divergence(tmp_path: Path) -> None:
     made.parts = replace(made.parts, scaler=scaler)
     made.run = replace(made.run, parts=made.parts)
     before = made.state()["model"]
-    batches = [made.run.source.batch([0, 1, 2])]
+    batches = [made.run.source.batch([0, 1, 2], 0)]
     settings = replace(SETTINGS, precision="float16")
     found = step(replace(made.run, objective=huge(made)), settings, Progress(update=1), batches, rate=0.1)
     assert found.finite

@@ -65,7 +65,7 @@ def test_resuming_is_bit_identical_with_every_schedule(kind: Kind, tmp_path: Pat
 
 def test_dropout_is_on_in_that_test(tmp_path: Path) -> None:
     made = Miniature(tmp_path)
-    batch = Source().batch([0, 1, 2])
+    batch = Source().batch([0, 1, 2], 0)
     assert float(made.run.objective(batch).nll) != float(made.run.objective(batch).nll)
 
 

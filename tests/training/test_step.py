@@ -43,7 +43,7 @@ def plain(folder: Path, **changes: Any) -> Miniature:
 
 
 def gradient(made: Miniature, batches: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], float, int]:
-    found = step(made.run, SETTINGS, Progress(update=1), [made.run.source.batch(rows) for rows in batches], rate=0.0)
+    found = step(made.run, SETTINGS, Progress(update=1), [made.run.source.batch(rows, 0) for rows in batches], rate=0.0)
     grads = {name: weight.grad for name, weight in made.model.named_parameters() if weight.grad is not None}
     assert len(grads) > 10
     return grads, found.loss, found.tokens
