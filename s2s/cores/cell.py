@@ -79,6 +79,10 @@ class Cell(nn.Module, ABC):
     def step(self, g_BG: Tensor, state: State, prepared: Prepared) -> State:
         """The recurrence, pure: the next state from one column of `project` and the last state."""
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """What opened and closed in the step from `before` to `after`, by name, for pictures; here nothing."""
+        return {}
+
     def hidden(self, state: State) -> Tensor:
         """What the scan keeps of a step, (B, K)."""
         return state[0]

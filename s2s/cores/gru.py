@@ -48,6 +48,13 @@ class GRU(Gated):
             return (self._reset_after(g_BG, h_BH, prepared),)
         return (self._reset_before(g_BG, h_BH, prepared),)
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """The reset gate r and the update gate z, in [0, 1]."""
+        width = 2 * self.hidden_size
+        weight_HG, bias_G = prepared[0][:, :width], prepared[1][:width]
+        r_BH, z_BH = (g_BG[:, :width] + torch.addmm(bias_G, before[0], weight_HG)).sigmoid().chunk(2, 1)
+        return {"reset": r_BH, "update": z_BH}
+
     def _reset_after(self, g_BG: Tensor, h_BH: Tensor, prepared: Prepared) -> Tensor:
         weight_HG, bias_G = prepared
         sizes = [2 * self.hidden_size, self.hidden_size]

@@ -75,6 +75,19 @@ class LSTM(Gated):
         c_BH = kept_BH + (i_BH + p_i * c_BH).sigmoid() * g_BH.tanh()
         return (o_BH + p_o * c_BH).sigmoid() * c_BH.tanh(), c_BH
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:
+        """The input, forget and output gates, in [0, 1]."""
+        weight_HG, *peephole = prepared
+        gates_BG = torch.addmm(g_BG, before[0], weight_HG)
+        names = ["input", "forget", "output"] if self.forget_gate else ["input", "output"]
+        parts = list(gates_BG.chunk(len(names) + 1, 1))
+        del parts[-2]  # the candidate
+        seen = [before[1]] * (len(names) - 1) + [after[1]]
+        if not peephole:
+            return {name: part.sigmoid() for name, part in zip(names, parts, strict=True)}
+        ways = peephole[0].chunk(len(names))
+        return {name: (g + p * c).sigmoid() for name, g, p, c in zip(names, parts, ways, seen, strict=True)}
+
     def reset_parameters(self) -> None:
         """torch's start, U(-1/sqrt(H), 1/sqrt(H)), then the forget bias if there is one."""
         super().reset_parameters()

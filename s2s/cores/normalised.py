@@ -49,6 +49,12 @@ class NormalisedLSTM(LSTM):
         c_BH = (f_BH.sigmoid() * c_BH + i_BH.sigmoid() * new_BH.tanh()).to(c_BH.dtype)
         return (o_BH.sigmoid() * _norm(c_BH, gain_H, bias_H).tanh()).to(h_BH.dtype), c_BH
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """The input, forget and output gates, in [0, 1]."""
+        weight_GH, gain_G, bias_G, *_ = prepared
+        i_BH, f_BH, _, o_BH = (g_BG + _norm(F.linear(before[0], weight_GH), gain_G, bias_G)).sigmoid().chunk(4, 1)
+        return {"input": i_BH, "forget": f_BH, "output": o_BH}
+
     def reset_parameters(self) -> None:
         """The LSTM's start; gains one, b_c zero."""
         super().reset_parameters()
@@ -94,6 +100,13 @@ class NormalisedGRU(GRU):
         else:
             n_BH = (g_n + _norm(F.linear(r_BH * h_BH, u_n), gain_n, b_n)).tanh()
         return ((n_BH + z_BH * (h_BH - n_BH)).to(h_BH.dtype),)
+
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """The reset gate r and the update gate z, in [0, 1]."""
+        u_rz, _, gain_rz, _, b_rz, _ = prepared
+        normed = _norm(F.linear(before[0], u_rz), gain_rz, b_rz)
+        r_BH, z_BH = (g_BG[:, : 2 * self.hidden_size] + normed).sigmoid().chunk(2, 1)
+        return {"reset": r_BH, "update": z_BH}
 
     def reset_parameters(self) -> None:
         """The GRU's start; gains one."""

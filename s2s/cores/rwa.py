@@ -75,6 +75,13 @@ class RWA(Cell):
         v_BH = v_BH + w_BH * (z_BH - v_BH)
         return v_BH.tanh(), v_BH, torch.logaddexp(l_BH, a_BH)
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """The share w_t of this step in the average, in [0, 1]."""
+        h_BH, _, l_BH = before
+        (weight_HG,) = prepared
+        a_BH = g_BG[:, 2 * self.hidden_size :] + h_BH @ weight_HG[:, self.hidden_size :]
+        return {"share": (a_BH - l_BH).sigmoid()}
+
     def reset_parameters(self) -> None:
         """Glorot uniform, where g and a each read one matrix over [x; h]; then the vectors."""
         fans = (self.input_size, self.input_size + self.hidden_size, self.input_size + self.hidden_size)

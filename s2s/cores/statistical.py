@@ -94,6 +94,11 @@ class Statistical(Cell):
         mu_BAP = mu_BK.reshape(len(mu_BK), len(self.decays), -1)
         return ((alpha_A1 * mu_BAP + (1 - alpha_A1) * phi_B1P).flatten(1),)
 
+    def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
+        """The recurrent statistics r, from 0 up; nothing where the variant has none."""
+        _, *recurrent = prepared
+        return {"recurrent statistics": torch.addmm(recurrent[1], before[0], recurrent[0]).relu()} if recurrent else {}
+
     def read(self, hidden_BTK: Tensor) -> Tensor:
         """relu(W_o mu + b_o)."""
         return F.linear(hidden_BTK, self.weight_out, self.bias_out).relu()
