@@ -6,9 +6,9 @@ nowhere else. `config_io.py` reads TOML files and command-line overrides into it
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from s2s.config_base import NonNegative, Positive, Probability, Section
 from s2s.config_model import Core, Model, ResolvedSide, Side
@@ -19,6 +19,7 @@ __all__ = [
     "Core",
     "Data",
     "Metric",
+    "Mixed",
     "Model",
     "ResolvedSide",
     "Search",
@@ -30,18 +31,56 @@ __all__ = [
     "beam_keys",
 ]
 
+Task = Literal["bit-count", "binary-addition", "length", "adding", "copy", "reber", "pixel-mnist", "permuted-mnist"]
 Metric = Literal["loss", "exact_match", "token_accuracy", "bleu", "chrf", "ter"]
+
+
+Format = Literal["auto", "tsv", "jsonl", "parallel", "fixed"]
+
+
+def _one_or_two(value: Any) -> Any:
+    """One path may be written without the brackets."""
+    paths = [value] if isinstance(value, str) else value
+    if isinstance(paths, list) and len(paths) > 2:
+        raise ValueError("one file of pairs, or two parallel files")
+    return paths
+
+
+Files = Annotated[list[str], BeforeValidator(_one_or_two)]
+
+
+class Mixed(Section):
+    """One `[[data.mix]]`: training pairs besides those of `[data]`."""
+
+    corpus: str = Field("", description="A corpus card, whose training pairs are taken; its files as for data.corpus.")
+    train: Files = Field([], description="One file of pairs, or two parallel files, `.gz` too.")
+    format: Format = Field("auto", description="How the files are read.")
+    source_lang: str = Field("", description="Language code; empty: from file suffixes, else as data.source_lang.")
+    target_lang: str = Field("", description="Language code; empty: from file suffixes, else as data.target_lang.")
+    weight: float | None = Field(None, gt=0.0, description="Share of each epoch, beside the other weights.")
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Mixed:
+        if bool(self.corpus) == bool(self.train):
+            raise ValueError("expected train (files of pairs) or corpus (a corpus card), one of the two")
+        if "-" in self.train:
+            raise ValueError("standard input (-) can be data.train alone")
+        return self
 
 
 class Data(Section):
     """Where the pairs come from and which of them are used."""
 
-    corpus: str = Field("", description="A corpus card (`s2s data list`) or a built-in generator (`dates`).")
+    corpus: str = Field("", description="A corpus card or a built-in generator (`s2s data list`).")
+    task: Task | None = Field(
+        None, description="A sequence task with a generator of its own, for model.kind = 'predictor'."
+    )
+    length: Positive | None = Field(None, description="Of the task's sequences (bits, steps); none: as published.")
     root: str = Field("", description="Folder that already holds the corpus card's files (`--from DIR`).")
-    train: list[str] = Field([], description="One file of pairs, or two parallel files; `.gz` and `-` (stdin) too.")
-    valid: list[str] = Field([], description="Validation pairs, as for train; empty: held out from train.")
-    test: list[str] = Field([], description="Test pairs, as for train; scored once at the end.")
-    format: Literal["auto", "tsv", "jsonl", "parallel", "fixed"] = Field("auto", description="How the files are read.")
+    train: Files = Field([], description="One file of pairs, or two parallel files; `.gz` and `-` (stdin) too.")
+    valid: Files = Field([], description="Validation pairs, as for train; empty: held out from train.")
+    test: Files = Field([], description="Test pairs, as for train; scored once at the end.")
+    format: Format = Field("auto", description="How the files are read.")
     source_lang: str = Field("", description="Language code of the source; empty: from file suffixes, else `src`.")
     target_lang: str = Field("", description="Language code of the target; empty: from file suffixes, else `tgt`.")
     train_size: Positive = Field(45_000, description="Pairs that a generator makes for training.")
@@ -54,15 +93,30 @@ class Data(Section):
     max_ratio: float | None = Field(None, gt=1.0, description="Largest ratio of lengths (in tokens) between the sides.")
     drop_duplicates: bool = Field(False, description="Drop training pairs that stand in the corpus more than once.")
     drop_identical: bool = Field(False, description="Drop training pairs whose source and target are the same text.")
+    mapped: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether training pairs stay on the disk, in a store that is made once, and are read when their"
+        " batch is made; auto: from 256 MiB of files on (gzip counts four times).",
+    )
+    store: str = Field("", description="Folder for such stores; empty: `stores` in S2S_CACHE or ~/.cache/s2s.")
+    weight: float | None = Field(
+        None,
+        gt=0.0,
+        description="With a mix: share of each epoch that these training pairs have, beside the weights in the mix;"
+        " none: every pair once an epoch.",
+    )
+    mix: list[Mixed] = Field(
+        [],
+        description="More training pairs, one [[data.mix]] a corpus: train (files) or corpus (a card), format,"
+        " source_lang, target_lang, weight. Validation and test pairs are those of [data].",
+    )
 
-    @field_validator("train", "valid", "test", mode="before")
-    @classmethod
-    def _one_or_two(cls, value: Any) -> Any:
-        """One path may be written without the brackets."""
-        paths = [value] if isinstance(value, str) else value
-        if isinstance(paths, list) and len(paths) > 2:
-            raise ValueError("one file of pairs, or two parallel files")
-        return paths
+    @model_validator(mode="after")
+    def _all_weighted_or_none(self) -> Data:
+        given = [weight is not None for weight in (self.weight, *(one.weight for one in self.mix))]
+        if any(given) and not all(given):
+            raise ValueError("weights are shares beside each other: give data.weight and one to each data.mix, or none")
+        return self
 
 
 class Text(Section):
@@ -78,6 +132,11 @@ class Text(Section):
     shared: bool = Field(False, description="One vocabulary for both sides.")
     lowercase: bool = Field(
         False, description="Lower-case both sides before tokenising; scores compare with the references as they are."
+    )
+    tags: bool = Field(
+        False,
+        description="Each source begins with a token of its target language, so that one model writes several: those of"
+        " data.target_lang and of each data.mix.",
     )
     character_coverage: float = Field(1.0, gt=0.0, le=1.0, description="SentencePiece: share of characters kept.")
     subword_sampling: float = Field(
@@ -108,7 +167,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Precision of products; auto: bfloat16 where the hardware multiplies it, else float32."
     )
-    threads: Positive | None = Field(None, description="CPU threads; none: one a core.")
+    threads: Positive | None = Field(None, description="CPU threads; none: one a core, which several processes share.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Optimiser.")
     learning_rate: float = Field(1e-3, gt=0.0, description="Highest learning rate.")
     betas: tuple[Probability, Probability] = Field(
@@ -135,10 +194,15 @@ class Training(Section):
         lt=1.0,
         description="Decay of the moving average of the weights, which is validated and kept as the model; 0: off.",
     )
+    loss: Literal["auto", "mse", "cross_entropy"] = Field(
+        "auto", description="Predictor: squared error, or cross-entropy of classes; auto: what the task's answers are."
+    )
     label_smoothing: Probability = Field(0.0, description="Share of probability spread over the vocabulary.")
-    batch_size: Positive | None = Field(None, description="Pairs a batch; none: batch_tokens decides.")
+    batch_size: Positive | None = Field(
+        None, description="Pairs a batch, of all processes; none: batch_tokens decides."
+    )
     batch_tokens: Positive | None = Field(
-        4_096, description="Padded tokens (both sides) a batch, if batch_size is none."
+        4_096, description="Padded tokens (both sides) a batch, of all processes, if batch_size is none."
     )
     accumulate: Positive = Field(1, description="Batches an update: their gradients add up to that of one batch.")
     pool: Positive | None = Field(
@@ -206,9 +270,32 @@ class Config(Section):
     serve: Serve = Field(Serve(), description="The REST endpoint.")
 
     @model_validator(mode="after")
+    def _predicts(self) -> Config:
+        """A task and a predictor belong together."""
+        if self.data.task and self.model.kind != "predictor":
+            raise ValueError(f"data.task = {self.data.task!r} is answered by a predictor: set model.kind = 'predictor'")
+        if self.model.kind != "predictor":
+            for key in ("model.pooling", "model.input_layer", "training.loss", "data.length"):
+                if _changed(self, key):
+                    raise ValueError(f"{key} is of predictors; leave it out, or set data.task and model.kind")
+            return self
+        if not self.data.task:
+            raise ValueError("model.kind = 'predictor' needs data.task, such as 'adding'")
+        if self.training.batch_size is None:
+            raise ValueError("a predictor needs training.batch_size, the examples a batch")
+        if self.training.metric not in ("loss", "exact_match", "token_accuracy"):
+            raise ValueError(
+                f"training.metric = {self.training.metric!r} is of texts; a predictor has loss, exact_match (all"
+                " answers of an example right) and token_accuracy (share of right answers)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.model.tie == "all" and not self.text.shared:
             raise ValueError("model.tie = 'all' ties both embeddings, which needs text.shared = true")
+        if self.model.copying and not self.text.shared:
+            raise ValueError("model.copying makes words of the source words of the target: set text.shared = true")
         if self.model.tie == "all":
             encoder, decoder = self.model.side("encoder"), self.model.side("decoder")
             if encoder.embedding_size != decoder.embedding_size:
@@ -228,3 +315,10 @@ class Config(Section):
                 " whatever stands in its training text, so there is nothing to replace"
             )
         return self
+
+
+def _changed(config: Config, key: str) -> bool:
+    """Whether `section.key` has another value than its default."""
+    section, name = key.split(".")
+    part = getattr(config, section)
+    return bool(getattr(part, name) != type(part).model_fields[name].default)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from s2s.config import Config, Section
+from s2s.config import Config, Mixed, Section
 from s2s.errors import UserError
 
 Tree = dict[str, Any]
@@ -98,6 +98,8 @@ def _problem(problem: Any) -> str:
 
 
 def _did_you_mean(path: list[str]) -> str:
+    if path[:2] == ["data", "mix"]:
+        return f"; a [[data.mix]] has {', '.join(Mixed.model_fields)}"
     known = [*all_keys(), *_all_sections()]
     names = [key.rpartition(".")[2] for key in known]
     near = [] if path[-1] in names else difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.75)
@@ -214,6 +216,13 @@ def _fill(table: Any, section: Section, prefix: str, reasons: Mapping[str, str])
             _fill(inner, value, f"{prefix}{name}.", reasons)
             if inner or not prefix:
                 table.add(name, inner)
+        elif isinstance(value, list) and value and isinstance(value[0], Section):
+            entries = tomlkit.aot()
+            for entry in value:
+                one = tomlkit.table()
+                _fill(one, entry, "", {})
+                entries.append(one)
+            table.add(name, entries)
         elif value is not None or field.get_default() is not None:
             item = tomlkit.item("none" if value is None else list(value) if isinstance(value, tuple) else value)
             if reason := reasons.get(f"{prefix}{name}"):

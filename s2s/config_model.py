@@ -51,7 +51,11 @@ class Side(Section):
 class Model(Section):
     """The network. Keys here hold for both sides; `[model.encoder]` and `[model.decoder]` win."""
 
-    kind: Literal["seq2seq"] = Field("seq2seq", description="Which model is built.")
+    kind: Literal["seq2seq", "predictor"] = Field(
+        "seq2seq",
+        description="Which model is built: one that writes a sequence, or (for data.task) one that answers with numbers"
+        " or a class. A predictor reads the keys of the encoder.",
+    )
     core: CoreName = Field(
         "lstm",
         description="Recurrent core; sru is an alias of statistical, the Statistical Recurrent Unit; one's own as"
@@ -89,6 +93,9 @@ class Model(Section):
     context_gate: Literal["none", "source", "target", "both"] = Field(
         "none", description="A gate in the readout between what source and target say, and which of them it scales."
     )
+    copying: bool = Field(
+        False, description="Words of the source may be copied by attention, also unknown ones (pointer-generator)."
+    )
     scheduled_sampling: Probability = Field(
         0.0, description="Share of decoder inputs in training that are the model's own words, at the end of its ramp."
     )
@@ -122,6 +129,14 @@ class Model(Section):
         [0.0, 0.25, 0.5, 0.9, 0.99], min_length=1, description="Statistical RU: decays of its averages."
     )
     variant: Literal["full", "iid", "recurrent", "multiscale"] = Field("full", description="Statistical RU: ablation.")
+    pooling: Literal["last", "state", "mean", "attention"] = Field(
+        "last",
+        description="Predictor: what its answer is read from: the last output, the last state (of each direction), the"
+        " mean of all outputs, or what one learned query attends to. An answer at each step needs none.",
+    )
+    input_layer: bool = Field(
+        False, description="Predictor: an affine layer (of symbols: an embedding) of embedding_size before the core."
+    )
     backend: Literal["auto", "reference", "native", "fused", "compiled", "triton"] = Field(
         "auto", description="Which scan runs the cores."
     )
@@ -181,6 +196,8 @@ class Model(Section):
             raise ValueError("coverage enters the additive score; set attention_score = 'additive', or leave it out")
         if self.coverage_loss and self.attention == "none":
             raise ValueError("coverage_loss needs attention, but attention is 'none'")
+        if self.copying and self.attention == "none":
+            raise ValueError("copying needs attention, which points at what is copied, but attention is 'none'")
         readout = self.readout or ("affine" if self.attention in ("book", "none") else "tanh")
         if self.context_gate != "none" and (self.attention == "none" or readout == "affine"):
             raise ValueError("context_gate needs attention and readout = 'tanh' or 'deep'; leave it out, or set these")

@@ -1,6 +1,6 @@
 """How likely a model finds given pairs, token by token, and which of their words it looks at together."""
 
-# B pairs, S source positions, T target positions (the end of sentence included), N real ones of a batch, F features
+# S source positions, T target positions (the end of sentence included)
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.corpus.batch import make_batch, plan_epoch
+from s2s.corpus.batch import plan_epoch
 from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.formats import Pair
 from s2s.text.spans import word_of_each_token
-from s2s.text.vocab import PAD
 from s2s.translator import Translator
-from s2s.translator.members import Member
 
 _TOKENS = 4_096  # padded tokens at once
-_ROWS = 1_024  # positions of the output layer at once: with 32,000 tokens their logits take 131 MB
 LARGEST = 1 << 24
 """Most source tokens times target tokens of a pair: its attention weights take 64 MiB."""
 
@@ -59,7 +56,6 @@ def has_empty_side(pair: Pair) -> bool:
     return not pair.source.strip() or not pair.target.strip()
 
 
-@torch.inference_mode()
 def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Score | None]:
     """The score of each pair in its place; None for one with an empty side or beyond `LARGEST`.
 
@@ -70,11 +66,11 @@ def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
     """
     result: list[Score | None] = [None] * len(pairs)
     for rows, examples in _batches(translator, pairs, batch_size):
-        parts = [_log_probabilities(member, examples, translator.device) for member in translator.members.models]
-        log_p_N = torch.stack(parts).logsumexp(0) - math.log(len(parts))
+        log_p_N, _ = translator.members.read([one.source for one in examples], [one.target for one in examples])
         lengths = [len(one.target) + 1 for one in examples]
         for row, one, own in zip(rows, examples, torch.split(log_p_N, lengths), strict=True):
-            result[row] = Score([*translator.target.pieces(one.target), "</s>"], own.tolist())
+            pieces = translator.writer(pairs[row].source).pieces(one.target)
+            result[row] = Score([*pieces, "</s>"], own.tolist())
     return result
 
 
@@ -105,27 +101,14 @@ def _batches(
 ) -> Iterator[tuple[list[int], list[Example]]]:
     """Batches of pairs of like length, with the places of their pairs; those that can't be scored are in none."""
     filled = [row for row, pair in enumerate(pairs) if not has_empty_side(pair)]
-    encoded = encode_pairs([pairs[row] for row in filled], translator.source, translator.target)
+    kept = [pairs[row] for row in filled]
+    encoded = encode_pairs(kept, translator.source, translator.target, extended=translator.members.copy)
     both = zip(filled, encoded, strict=True)
     fitting = [(row, one) for row, one in both if len(one.source) * (len(one.target) + 1) <= LARGEST]
     lengths = [len(one.source) for _, one in fitting], [len(one.target) for _, one in fitting]
     size = translator.config.search.batch_size if batch_size is None else batch_size
     for chosen in plan_epoch(*lengths, size=size, tokens=_TOKENS, seed=0, epoch=0, shuffle=False):
         yield [fitting[place][0] for place in chosen], [fitting[place][1] for place in chosen]
-
-
-def _log_probabilities(member: Member, examples: Sequence[Example], device: torch.device) -> Tensor:
-    """log p of each real target token, the pairs one after the other; the logits are made a few rows at a time."""
-    batch = make_batch(examples, range(len(examples)), reverse_source=member.reverse_source).to(device)
-    features_BTF, _ = member.model(batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
-    real_BT = batch.target_out_BT != PAD
-    parts = []
-    rows = torch.split(features_BTF[real_BT], _ROWS), torch.split(batch.target_out_BT[real_BT], _ROWS)
-    for features_NF, target_N in zip(*rows, strict=True):
-        logits_NV = member.model.output(features_NF)
-        log_p_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)).log_softmax(-1)
-        parts.append(log_p_NV.gather(1, target_N.unsqueeze(1)).squeeze(1))
-    return torch.cat(parts)
 
 
 def _links(weights_TS: Tensor, source: Sequence[int | None], target: Sequence[int | None]) -> Links:

@@ -14,14 +14,25 @@ ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = {
     "build", "cli", "config", "config_base", "config_io", "config_model", "config_search", "cores", "corpus", "errors",
     "evaluation", "kernels", "metrics", "models", "passages", "plots", "resources", "scoring", "search", "serve",
-    "session", "text", "training", "translator",
+    "session", "sweeps", "tasks", "text", "training", "translator",
 }  # fmt: skip
 
 # A room may import itself, s2s.errors, and what stands here; `models.loss` allows that module alone.
 ARROWS: dict[str, set[str]] = {
-    "cli": {"build", "session", "corpus", "resources", "config_io", "serve"},
+    "cli": {"build", "session", "corpus", "resources", "config_io", "serve", "sweeps"},
     "session": {"build", "translator"},
-    "build": EVERYTHING - {"cli", "serve", "session"},
+    "build": EVERYTHING - {"cli", "serve", "session", "sweeps"},
+    "sweeps": {
+        "build",
+        "config",
+        "config_base",
+        "config_io",
+        "evaluation",
+        "metrics",
+        "plots",
+        "training.files",
+        "training.stop",
+    },
     "passages": {"translator", "text", "corpus", "scoring"},
     "scoring": {"translator", "text", "corpus"},
     "translator": {"search", "text", "models", "config", "config_io"},
@@ -30,6 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "cores": {"kernels"},
     "kernels": {"resources"},
     "corpus": {"text", "resources"},
+    "tasks": {"corpus"},
     "text": set(),
     "search": set(),
     "config": {"config_base", "config_model", "config_search"},
@@ -153,7 +165,13 @@ def test_the_server_imports_no_torch() -> None:
 
 def test_only_metrics_and_search_rooms_know_their_libraries() -> None:
     """sacreBLEU belongs to the scores, matplotlib to the pictures, and FastAPI to the server."""
-    homes = {"sacrebleu": {"metrics"}, "matplotlib": {"plots"}, "fastapi": {"serve"}, "sentencepiece": {"text"}}
+    homes = {
+        "sacrebleu": {"metrics"},
+        "matplotlib": {"plots"},
+        "fastapi": {"serve"},
+        "sentencepiece": {"text"},
+        "optuna": {"sweeps"},
+    }
     for path in sources():
         for _, name in imported(path, ast.parse(path.read_text(encoding="utf-8"))):
             home = homes.get(name.split(".")[0])

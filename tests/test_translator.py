@@ -115,10 +115,10 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def encode(self, source_BS: torch.Tensor, lengths_B: torch.Tensor) -> Any:
+    def encode(self, source_BS: torch.Tensor, lengths_B: torch.Tensor, *, extended: bool) -> Any:
         self.seen += [row[:length].tolist() for row, length in zip(source_BS, lengths_B.tolist(), strict=True)]
         assert all((row[length:] == PAD).all() for row, length in zip(source_BS, lengths_B.tolist(), strict=True))
-        return self.model.encode(source_BS, lengths_B)
+        return self.model.encode(source_BS, lengths_B, extended=extended)
 
 
 def test_reversed_sources_are_read_from_their_own_ends() -> None:
@@ -142,7 +142,7 @@ def test_rows_sum_to_one_and_columns_follow_the_source(preset: str, reverse: boo
     ids = SOURCE.encode("dcba" if reverse else "abcd")
     memory = translator.model.encode(torch.tensor([ids]), torch.tensor([4]))
     with torch.no_grad():
-        _, weights = translator.model.decoder(torch.tensor([[BOS, *TARGET.encode("vwx")]]), memory)
+        _, weights, _ = translator.model.decoder(torch.tensor([[BOS, *TARGET.encode("vwx")]]), memory)
     expected = weights[0].flip(1) if reverse else weights[0]
     torch.testing.assert_close(torch.tensor(found.weights), expected)
     assert float((expected - expected.flip(1)).abs().max()) > 1e-3  # or the turn would not show

@@ -251,7 +251,7 @@ def test_members_differ_in_size_order_and_attention() -> None:
                 (single,) = member.members.models
                 with torch.no_grad():
                     memory = single.encode([SOURCE.encode(text)], torch.device("cpu"))
-                    features, _ = single.model.decoder(torch.tensor([[1, *ids]]), memory)
+                    features = single.model.decoder(torch.tensor([[1, *ids]]), memory).features
                     steps.append(single.model.output(features)[0].softmax(-1))
             mean = torch.stack(steps).mean(0).log()
             written = [*ids, 2] if answer.finished else ids

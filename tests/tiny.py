@@ -71,6 +71,7 @@ def tiny_model(
     variational: bool = False,
     coverage: bool = False,
     gate: Gate = "none",
+    copy: bool = False,
     vocabulary: int = VOCABULARY,
     seed: int = 1,
     dtype: torch.dtype = torch.float64,
@@ -98,6 +99,7 @@ def tiny_model(
         context_size=context_size,
         dropout=dropout,
         gate=gate,
+        copy=copy,
     )
     sizes = [layer.output_size for layer in source.layers]
     model = Seq2Seq(encoder, Bridge(bridge, sizes, target.seed_sizes), decoder, vocabulary=vocabulary, tied=tied)

@@ -61,7 +61,7 @@ def average(runs: Sequence[Path], out: Path, wanted: Wanted, *, overwrite: bool,
     weights = mean_weights(files)
     names = [str(file) for file in files]
     told: dict[str, Any] = {"name": out.name, "averaged": names}
-    told |= {key: about[key] for key in ("languages", "vocabulary", "identity") if key in about}
+    told |= {key: about[key] for key in ("languages", "directions", "vocabulary", "identity") if key in about}
 
     def fill(new: RunFolder) -> None:
         shutil.copytree(folders[0].path / "text", new.path / "text")

@@ -1,9 +1,7 @@
-"""From the words of a command line to a configuration and the pairs it is about."""
+"""From recipes, files and overrides to a configuration and the pairs it is about."""
 
 from __future__ import annotations
 
-import difflib
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +10,36 @@ from typing import Any
 
 from rich.console import Console
 
-from s2s import resources
 from s2s.build.auto import choose
 from s2s.build.corpus import STDIN, Corpus, load_corpus
 from s2s.build.folder import RunFolder
 from s2s.build.say import say
+from s2s.build.words import find_recipe, is_data
 from s2s.config import Config
-from s2s.config_io import check, merge, parse_overrides, read_toml
+from s2s.config_io import check, merge, read_toml
 from s2s.corpus.lines import named
 from s2s.errors import UserError
+from s2s.training.processes import started_together
 
-_OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
+FREE = frozenset(
+    (
+        "text.subword_sampling",
+        "model.dropout",
+        "model.embedding_dropout",
+        "model.output_dropout",
+        "model.variational_dropout",
+        "model.recurrent_dropout",
+        "model.word_dropout",
+        "model.freeze_embeddings",
+        "model.coverage_loss",
+        "model.scheduled_sampling",
+        "model.scheduled_sampling_updates",
+        "model.backend",
+        "model.segment",
+    )
+)
+"""Keys of `[text]` and `[model]` (and of its sides) that say how weights are trained and run. All others say what the
+weights are or how they began: a run that takes weights over (`--init-from`) must share these."""
 
 
 @dataclass(frozen=True)
@@ -30,40 +47,11 @@ class Composed:
     """A checked configuration, its pairs, and comments for the file that will reproduce the run."""
 
     config: Config
-    corpus: Corpus
+    corpus: Corpus | None
+    """None for a sequence task, whose examples are made as they are needed."""
     stdin: bytes | None = None
     header: Sequence[str] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
-
-
-def split_words(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """`RECIPE|FILE ...` apart from `section.key=value ...`; a word that is a file is never an override."""
-    overrides = [word for word in words if _OVERRIDE.match(word) and not Path(word).exists()]
-    return [word for word in words if word not in overrides], parse_overrides(overrides)
-
-
-def recipes() -> dict[str, Path]:
-    """Every recipe by name."""
-    return {path.stem: path for path in sorted(resources.recipes().glob("*/*.toml"))}
-
-
-def find_recipe(word: str) -> Path:
-    """The TOML file that a word means.
-
-    Raises:
-        UserError: neither a file nor the name of a recipe (with the nearest).
-    """
-    known = recipes()
-    if word.endswith(".toml"):
-        path, inside = Path(word), resources.recipes() / word.removeprefix("recipes/")
-        if path.exists() or not inside.exists():
-            return path
-        return inside
-    if word in known:
-        return known[word]
-    near = difflib.get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise UserError(f"{word}: neither a file nor a recipe; {hint}")
 
 
 def compose(inputs: Sequence[str], extra: Mapping[str, Any], console: Console) -> Composed:
@@ -77,30 +65,16 @@ def compose(inputs: Sequence[str], extra: Mapping[str, Any], console: Console) -
     Raises:
         UserError: whatever is wrong with names, configuration or files.
     """
-    if len(inputs) == 1 and not _is_data(inputs[0]):
+    if len(inputs) == 1 and not is_data(inputs[0]):
         path = find_recipe(inputs[0])
         tree = merge({"name": path.stem}, read_toml(path), extra)
         return _from_tree(tree, _where(path, extra), header=[f"from {path.name}"], run=path.parent)
     if not inputs and not extra.get("data"):
         raise UserError("nothing to train on: name a recipe (`s2s recipes`) or a file of pairs (`s2s train pairs.tsv`)")
     if not inputs:
-        return _from_tree(merge({"name": _stem(_first_path(extra))}, extra), "command line", header=[])
+        name = str(extra["data"].get("task") or _stem(_first_path(extra)))
+        return _from_tree(merge({"name": name}, extra), "command line", header=[])
     return _from_files(inputs, extra, console)
-
-
-def _is_data(word: str) -> bool:
-    """Whether a word means a file of pairs rather than a recipe."""
-    if word.endswith(".toml"):
-        return False
-    if Path(word).is_dir() and word not in recipes():
-        if RunFolder(Path(word)).exists():
-            raise UserError(
-                f"{word}: is a run, expected a recipe or a file of pairs. Go on with it (`s2s train --resume {word}`),"
-                f" train again as it was (`s2s train {word}/config.toml`), or take over its weights (--init-from)"
-            )
-        raise UserError(f"{word}: is a folder, expected a recipe or a file of pairs; name the file inside it")
-    looks_like_a_path = "/" in word or bool(Path(word).suffix)
-    return word == STDIN or Path(word).is_file() or (looks_like_a_path and word not in recipes())
 
 
 def _where(path: Path, extra: Mapping[str, Any]) -> str:
@@ -119,7 +93,7 @@ def _from_tree(tree: Mapping[str, Any], where: str, *, header: Sequence[str], ru
     """`run` is the folder of the TOML file: that of a run holds what its standard input was."""
     config = _absolute(check(tree, where))
     stdin = _standard_input(config, run)
-    return Composed(config, _load(config, stdin), stdin, header)
+    return Composed(config, _pairs(config, stdin), stdin, header)
 
 
 def _standard_input(config: Config, run: Path | None = None) -> bytes | None:
@@ -127,7 +101,11 @@ def _standard_input(config: Config, run: Path | None = None) -> bytes | None:
     if STDIN not in (*config.data.train, *config.data.valid, *config.data.test):
         return None
     kept = RunFolder(run).stdin if run is not None else None
-    return kept.read_bytes() if kept is not None and kept.is_file() else sys.stdin.buffer.read()
+    if kept is not None and kept.is_file():
+        return kept.read_bytes()
+    if started_together():
+        raise UserError("standard input can be read by one process only, several were started; name a file instead")
+    return sys.stdin.buffer.read()
 
 
 def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Console) -> Composed:
@@ -140,7 +118,8 @@ def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Consol
     choice = choose(corpus.train, epochs=config.training.epochs if "training.epochs" in given else None)
     config = _absolute(check(merge(base, choice.tree, extra), "command line"))
     reasons = {key: why for key, why in choice.reasons.items() if key not in given}
-    files, count = ", ".join(map(named, inputs)), len(corpus.train) + (0 if config.data.valid else len(corpus.valid))
+    files = ", ".join([*map(named, inputs), *(part.name for part in corpus.parts[1:])])
+    count = len(corpus.train) + (0 if config.data.valid else len(corpus.valid))
     say(console, f"{count:,} pairs in {files}; chosen for them:")
     for key, value in _flat(choice.tree).items():
         if key not in given:
@@ -160,6 +139,10 @@ def _flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def _pairs(config: Config, stdin: bytes | None) -> Corpus | None:
+    return None if config.data.task else _load(config, stdin)
+
+
 def _load(config: Config, stdin: bytes | None) -> Corpus:
     if stdin is None:
         return load_corpus(config.data)
@@ -172,15 +155,15 @@ def _load(config: Config, stdin: bytes | None) -> Corpus:
 
 
 def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path) -> Composed:
-    """New data (or a recipe) for the model of `run`: its text, model and search sections hold.
+    """New data (or a recipe) for the model of `run`, whose configuration holds where nothing else is said.
 
     Raises:
-        UserError: the recipe or the overrides ask for another text or model section.
+        UserError: the recipe or the overrides ask for other weights.
     """
     old, _ = RunFolder(run).read()
     tree = old.model_dump(mode="json", exclude={"data", "name"})
     folder = None
-    if len(inputs) == 1 and not _is_data(inputs[0]):
+    if len(inputs) == 1 and not is_data(inputs[0]):
         path = find_recipe(inputs[0])
         folder = path.parent
         wanted = merge({"name": path.stem}, read_toml(path), extra)
@@ -188,30 +171,49 @@ def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path)
         languages = {"source_lang": old.data.source_lang, "target_lang": old.data.target_lang}
         data = {"data": {"train": list(inputs), **languages}} if inputs else {}
         wanted = merge({"name": _stem(inputs[0]) if inputs else old.name}, data, extra)
-    config = check(merge(tree, wanted), f"{run} and command line")
-    for section in ("text", "model"):
-        before, now = getattr(old, section).model_dump(), getattr(config, section).model_dump()
-        changed = [key for key in before if before[key] != now[key]]
-        if differing := [f"{section}.{key} is {before[key]!r}, not {now[key]!r}" for key in changed]:
-            raise UserError(
-                f"--init-from {run}: the weights fit only their own model, but {'; '.join(differing)}."
-                " Leave these keys as they were, or train a new model"
-            )
-    config = _absolute(config)
+    config = _absolute(check(merge(tree, wanted), f"{run} and command line"))
+    before, now = _decisive(_absolute(old)), _decisive(config)
+    if differing := [f"{key} is {before[key]}, not {now[key]}" for key in before if before[key] != now[key]]:
+        raise UserError(
+            f"--init-from {run}: the weights fit only their own model, but {'; '.join(differing)}."
+            " Leave these keys as they were, or train a new model"
+        )
     stdin = _standard_input(config, folder)
-    return Composed(config, _load(config, stdin), stdin, [f"fine-tuned from {run}"])
+    return Composed(config, _pairs(config, stdin), stdin, [f"fine-tuned from {run}"])
+
+
+def _decisive(config: Config) -> dict[str, str]:
+    """What decides the weights: the keys of `[text]` and `[model]` that are not free, with their values as text.
+
+    A key that a side may have of its own stands as it holds for the two sides.
+    """
+    model, sides = config.model, [config.model.side(name).model_dump() for name in ("encoder", "decoder")]
+    shown = {f"text.{key}": repr(value) for key, value in config.text.model_dump().items()}
+    for key, value in model.model_dump(exclude={"encoder", "decoder"}).items():
+        left, right = (side.get(key, value) for side in sides)
+        shown[f"model.{key}"] = repr(left) if left == right else f"{left!r} (encoder) and {right!r} (decoder)"
+    return {key: value for key, value in shown.items() if key not in FREE}
 
 
 def _absolute(config: Config) -> Config:
     """Paths that hold wherever the run is resumed from."""
 
-    def whole(paths: list[str]) -> list[str]:
-        return [path if path == STDIN else str(Path(path).absolute()) for path in paths]
+    def whole(path: str) -> str:
+        return path if path in ("", STDIN) else str(Path(path).absolute())
 
-    data = config.data
-    root = str(Path(data.root).absolute()) if data.root else ""
-    files = {part: whole(getattr(data, part)) for part in ("train", "valid", "test")}
-    return config.model_copy(update={"data": data.model_copy(update={**files, "root": root})})
+    data, model = config.data, config.model
+    files = {part: list(map(whole, getattr(data, part))) for part in ("train", "valid", "test")}
+    mix = [one.model_copy(update={"train": list(map(whole, one.train))}) for one in data.mix]
+    sides = {
+        name: side.model_copy(update={"embeddings": side.embeddings and whole(side.embeddings)})
+        for name, side in (("encoder", model.encoder), ("decoder", model.decoder))
+    }
+    vectors = model.embeddings and whole(model.embeddings)
+    update = {
+        "data": data.model_copy(update={**files, "mix": mix, "root": whole(data.root), "store": whole(data.store)}),
+        "model": model.model_copy(update={"embeddings": vectors, **sides}),
+    }
+    return config.model_copy(update=update)
 
 
 def _stem(word: str) -> str:
@@ -219,12 +221,4 @@ def _stem(word: str) -> str:
     return "stdin" if word == STDIN else Path(word).name.split(".")[0] or "run"
 
 
-def describe(path: Path) -> str:
-    """The first sentence of a recipe's header."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") and line.strip("# "):
-            return line.strip("# ")
-    return ""
-
-
-__all__ = ["Composed", "compose", "compose_from_run", "describe", "find_recipe", "recipes", "split_words"]
+__all__ = ["FREE", "Composed", "compose", "compose_from_run"]

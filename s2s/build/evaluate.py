@@ -10,19 +10,18 @@ from typing import Any, Literal, assert_never
 
 from rich.console import Console
 
-from s2s.build.corpus import load_corpus
+from s2s.build.answers import load_predictor, scores_text, task_scores
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import answer, drawings, one_line, write_report
-from s2s.build.say import say
+from s2s.build.testsets import TestSet, named_test_set, own_test_sets, system_of_file, trained_targets
+from s2s.build.words import split_search
 from s2s.config import Data
-from s2s.corpus.lines import read_lines
-from s2s.corpus.read import Pair, read_pairs
 from s2s.errors import UserError
 from s2s.evaluation import Evaluation, System, Table, summary, tables
 from s2s.evaluation.pages import facts
 from s2s.evaluation.words import as_text
-from s2s.metrics import LOWERED, compared_scores
+from s2s.metrics import LOWERED, Tokenize, bleu, compared_scores
 from s2s.metrics.buckets import word_counts
 from s2s.metrics.own import Function, apply_metric, load_metric
 from s2s.metrics.sampling import Sampling
@@ -34,16 +33,20 @@ class Wanted:
     """The words of `s2s evaluate`; None where the default counts.
 
     Attributes:
-        runs, systems: run directories, and `NAME=FILE` of translations; the first is what others are compared with.
+        words: run directories, and keys of `[search]` that hold for all of them.
+        systems: `NAME=FILE` of translations; the first run or system is what others are compared with.
         data: files of pairs; each run's own test set if empty.
+        to: the language of their targets, of runs with several.
         bootstrap, seed, paired, trials: see `metrics.sampling.Sampling`.
+        tokenize: what BLEU's words are cut with.
         own: metrics as `python:package.module:function`.
         tables, examples, report: whether by-length and other tables are wanted, worst sentences, the report's folder.
     """
 
-    runs: Sequence[Path]
+    words: Sequence[str]
     systems: Sequence[str] = ()
     data: Sequence[str] = ()
+    to: str | None = None
     beam: int | None = None
     batch_size: int | None = None
     output: Path | None = None
@@ -53,10 +56,19 @@ class Wanted:
     seed: int | None = None
     paired: Literal["bs", "ar"] = "bs"
     trials: int | None = None
+    tokenize: Tokenize = "13a"
     own: Sequence[str] = ()
     tables: bool = False
     examples: int = 10
     report: Path | None = None
+
+    @property
+    def runs(self) -> list[Path]:
+        return split_search(self.words)[0]
+
+    @property
+    def search(self) -> dict[str, Any]:
+        return split_search(self.words)[1]
 
     @property
     def detailed(self) -> bool:
@@ -79,26 +91,52 @@ def evaluate_verb(wanted: Wanted, console: Console) -> tuple[dict[str, Any], str
         UserError: anything of the user's to mend; all but a failing metric of one's own shows before translating.
     """
     _check(wanted)
+    if any(_is_task(run) for run in wanted.runs):
+        return _evaluate_tasks(wanted)
+    bleu(wanted.tokenize)  # fails now if ever
     own = {word: load_metric(word) for word in wanted.own}
     translators = [load_translator(run, device=wanted.device) for run in wanted.runs]
+    if wanted.to is not None:
+        translators = [translator.to(wanted.to) for translator in translators]
+    for translator in translators:  # checks the keys
+        translator.translate([], beam=wanted.beam, batch_size=wanted.batch_size, search=wanted.search)
     tests = _tests(wanted, translators, console)
     references = [pair.target for pair in tests[0].pairs]
-    files = [_from_file(word, tests[0]) for word in wanted.systems]
+    files = [system_of_file(word, tests[0]) for word in wanted.systems]
     systems = [_answered(*each, wanted) for each in zip(wanted.runs, translators, tests, strict=False)] + files
-    systems = _scored(systems, references, own, wanted.sampling())
+    systems = _scored(systems, references, own, wanted)
     trained = tests[0].trained if wanted.detailed else []
     evaluation = Evaluation(
         data=tests[0].where,
         references=references,
         systems=systems,
-        counts=word_counts(trained or references) if wanted.detailed else {},
+        counts=word_counts(trained or references, tokenize=wanted.tokenize) if wanted.detailed else {},
         counted="the training pairs" if trained else "the references",
         test=_test_name(wanted) if "paired" in systems[-1].scores else "",
         labels=[_label(word) for word in own],
+        tokenize=wanted.tokenize,
     )
     if wanted.output is not None:
         _write_lines(wanted.output, systems[0].answers)
     return _told(evaluation, wanted, console)
+
+
+def _is_task(run: Path) -> bool:
+    return bool(RunFolder(run).read()[0].data.task)
+
+
+def _evaluate_tasks(wanted: Wanted) -> tuple[dict[str, Any], str]:
+    """Each run of a sequence task on the test examples of its own task."""
+    if texts := [str(run) for run in wanted.runs if not _is_task(run)]:
+        raise UserError(f"{', '.join(texts)}: writes text, and the others answer sequence tasks; evaluate them apart")
+    if wanted.systems or wanted.data or wanted.search or wanted.own:
+        raise UserError(
+            "runs of sequence tasks are scored on their own test examples: leave out --data, --system, --metric and"
+            " keys of [search]"
+        )
+    found = [{"run": str(run), **task_scores(load_predictor(run, device=wanted.device))} for run in wanted.runs]
+    text = "\n\n".join(f"{scores['run']}\n{scores_text(scores)}" for scores in found)
+    return found[0] if len(found) == 1 else {"systems": found}, text
 
 
 def _told(evaluation: Evaluation, wanted: Wanted, console: Console) -> tuple[dict[str, Any], str]:
@@ -133,8 +171,12 @@ def _check(wanted: Wanted) -> None:
         raise UserError(
             f"{twice[0]}: named twice, expected systems with names of their own; leave one out or rename it"
         )
+    if not wanted.runs and wanted.search:
+        raise UserError(f"search.{next(iter(wanted.search))}: is for runs, but only --system was given; name a run")
     if not wanted.runs and not wanted.data:
         raise UserError("--system without a run: which references? Give the test set with --data")
+    if wanted.to is not None and not wanted.data:
+        raise UserError(f"--to {wanted.to}: a run's own test set has its first language; give the test set with --data")
     if wanted.output is not None:
         _check_output(wanted.output, len(names))
     if wanted.report is not None:
@@ -156,84 +198,26 @@ def _check_report(report: Path) -> None:
         raise UserError(f"--report {report}: this user may not write to {there}; name another folder")
 
 
-@dataclass(frozen=True)
-class _Test:
-    """Test pairs, where they come from, and the targets of the training pairs where they were read."""
-
-    pairs: Sequence[Pair]
-    where: str
-    trained: Sequence[str] = ()
-
-
-def _tests(wanted: Wanted, translators: Sequence[Translator], console: Console) -> list[_Test]:
+def _tests(wanted: Wanted, translators: Sequence[Translator], console: Console) -> list[TestSet]:
     """The test of each run, at least one; all with the same references."""
-    if wanted.data:
-        test = _named_test(wanted, translators[0].config.data if translators else Data(), console)
-        return [test] * max(1, len(translators))
-    tests = [_own_test(run, translator.config.data) for run, translator in zip(wanted.runs, translators, strict=True)]
-    for run, test in zip(wanted.runs, tests, strict=True):
-        if not test.pairs:
-            raise UserError(f"{run}: its test set is empty, expected at least one pair; give one with --data")
-        _compare_references(wanted.runs[0], tests[0], run, test)
-    return tests
+    sections = [translator.config.data for translator in translators]
+    runs = list(zip(map(RunFolder, wanted.runs), sections, strict=True))
+    if not wanted.data:
+        return own_test_sets(runs)
+    section = Data()
+    if translators:
+        languages = {"source_lang": translators[0].source_lang, "target_lang": translators[0].target_lang}
+        section = sections[0].model_copy(update=languages)
+    test = named_test_set(wanted.data, section, skip_bad=wanted.skip_bad, console=console)
+    if runs and wanted.detailed:
+        test = replace(test, trained=trained_targets(*runs[0]))
+    return [test] * max(1, len(runs))
 
 
-def _named_test(wanted: Wanted, section: Data, console: Console) -> _Test:
-    keys = (section.source_lang or "source", section.target_lang or "target")
-    result = read_pairs(list(wanted.data), skip_bad=wanted.skip_bad, source_key=keys[0], target_key=keys[1])
-    if result.bad:
-        say(console, f"skipped {result.bad:,} bad lines of {result.where}")
-    return _Test(result.pairs, result.where, _trained(wanted, section))
-
-
-def _trained(wanted: Wanted, section: Data) -> list[str]:
-    """The targets a run was trained on, for the table of frequencies; none where its files are gone."""
-    if not (wanted.runs and wanted.detailed):
-        return []
-    try:
-        return [pair.target for pair in load_corpus(section, stdin=RunFolder(wanted.runs[0]).stdin).train]
-    except UserError:
-        return []
-
-
-def _own_test(run: Path, section: Data) -> _Test:
-    corpus = load_corpus(section, stdin=RunFolder(run).stdin)
-    pairs, where = (corpus.test, "test") if corpus.test else (corpus.valid, "validation (the run has no test set)")
-    return _Test(pairs, where, [pair.target for pair in corpus.train])
-
-
-def _compare_references(first: Path, one: _Test, run: Path, other: _Test) -> None:
-    """Scores on unlike references can't be compared."""
-    advice = "give the pairs that all are to translate with --data"
-    if len(one.pairs) != len(other.pairs):
-        raise UserError(
-            f"{first} and {run} have test sets of {len(one.pairs):,} and {len(other.pairs):,} pairs, expected the same"
-            f" references; {advice}"
-        )
-    for number, (left, right) in enumerate(zip(one.pairs, other.pairs, strict=True), start=1):
-        if left.target != right.target:
-            raise UserError(
-                f"{first} and {run} have unlike references, the first in pair {number:,}: {left.target!r} and"
-                f" {right.target!r}; {advice}"
-            )
-
-
-def _from_file(word: str, test: _Test) -> System:
-    """`NAME=FILE`: translations made elsewhere, one a line."""
-    name, _, file = word.partition("=")
-    if not (name and file):
-        raise UserError(f"--system {word}: expected NAME=FILE, a name and a file of translations, one a line")
-    answers = read_lines(file)
-    if len(answers) != len(test.pairs):
-        raise UserError(
-            f"--system {word}: {len(answers):,} lines, but {test.where} has {len(test.pairs):,} pairs; expected one"
-            " translation a line, in the order of the pairs"
-        )
-    return System(name, [pair.source for pair in test.pairs], answers, {})
-
-
-def _answered(run: Path, translator: Translator, test: _Test, wanted: Wanted) -> System:
-    answers, scores = answer(translator, test.pairs, beam=wanted.beam, batch_size=wanted.batch_size)
+def _answered(run: Path, translator: Translator, test: TestSet, wanted: Wanted) -> System:
+    answers, scores = answer(
+        translator, test.pairs, beam=wanted.beam, batch_size=wanted.batch_size, search=wanted.search
+    )
     curve, alignments = drawings(RunFolder(run), translator, test.pairs) if wanted.report is not None else ([], [])
     return System(
         str(run),
@@ -248,7 +232,7 @@ def _answered(run: Path, translator: Translator, test: _Test, wanted: Wanted) ->
 
 
 def _scored(
-    systems: Sequence[System], references: Sequence[str], own: Mapping[str, Function], sampling: Sampling
+    systems: Sequence[System], references: Sequence[str], own: Mapping[str, Function], wanted: Wanted
 ) -> list[System]:
     """The systems with their scores, those that others are compared by first."""
     plain: list[dict[str, Any]] = [{} for _ in systems]
@@ -263,7 +247,13 @@ def _scored(
         else:
             for row, one in zip(plain, found, strict=True):
                 row[_label(word)] = one
-    rows = compared_scores([system.answers for system in systems], references, sampling=sampling, values=values)
+    rows = compared_scores(
+        [system.answers for system in systems],
+        references,
+        sampling=wanted.sampling(),
+        values=values,
+        tokenize=wanted.tokenize,
+    )
     return [
         replace(system, scores={**row, **more, **system.scores})
         for system, row, more in zip(systems, rows, plain, strict=True)

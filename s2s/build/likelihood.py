@@ -6,13 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import torch
-
-from s2s.corpus.batch import make_batch, plan_epoch
+from s2s.corpus.batch import plan_epoch
 from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.read import Pair
-from s2s.models import sequence_loss
-from s2s.text.vocab import PAD
 from s2s.translator import Translator
 
 _TOKENS = 4_096  # padded tokens at once, as in training
@@ -27,7 +23,7 @@ def likelihood(translator: Translator, pairs: Sequence[Pair], *, batch_size: int
         compare; `token_accuracy`; `tokens`. Nothing for no pairs.
     """
     kept = [pair for pair in pairs if pair.source.strip()]
-    examples = encode_pairs(kept, translator.source, translator.target)
+    examples = encode_pairs(kept, translator.source, translator.target, extended=translator.members.copy)
     lengths = [len(one.source) for one in examples], [len(one.target) for one in examples]
     size = batch_size or translator.config.search.batch_size
     plan = plan_epoch(*lengths, size=size, tokens=_TOKENS, seed=0, epoch=0, shuffle=False)
@@ -52,14 +48,13 @@ class Sums(NamedTuple):
     tokens: int
 
 
-@torch.inference_mode()
 def reference_sums(translator: Translator, examples: Sequence[Example], plan: Iterable[Sequence[int]]) -> Sums:
     """Teacher forcing over a plan of batches."""
     nll, correct, tokens = 0.0, 0, 0
     for rows in plan:
-        batch = make_batch([examples[row] for row in rows], rows, reverse_source=translator.config.model.reverse_source)
-        loss = sequence_loss(translator.model, batch.to(translator.device), padding=PAD)
-        nll, correct, tokens = nll + float(loss.nll), correct + int(loss.correct), tokens + loss.tokens
+        chosen = [examples[row] for row in rows]
+        log_p_N, right_N = translator.members.read([one.source for one in chosen], [one.target for one in chosen])
+        nll, correct, tokens = nll - float(log_p_N.sum()), correct + int(right_N.sum()), tokens + len(log_p_N)
     return Sums(nll, correct, tokens)
 
 

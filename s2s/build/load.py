@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from s2s.build.corpus import directions_of
 from s2s.build.folder import RunFolder
 from s2s.build.model import build_model
 from s2s.build.text import Tokenizers, load_tokenizers
@@ -24,13 +25,15 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 def make_translator(
     folder: RunFolder, config: Config, model: Seq2Seq, tokenizers: Tokenizers, device: torch.device
 ) -> Translator:
+    directions = directions_of(config.data)
     return Translator(
         model,
-        tokenizers.source,
+        tokenizers.reading(directions[0][1]),
         tokenizers.target,
         config=config,
         name=config.name or folder.path.resolve().name,
-        languages=(config.data.source_lang or "src", config.data.target_lang or "tgt"),
+        languages=directions[0],
+        directions=directions,
         device=device,
     )
 
@@ -43,6 +46,11 @@ def load_translator(path: Path, *, device: Device = "auto", threads: int | None 
     """
     folder = RunFolder(path)
     config, about = folder.read()
+    if config.data.task:
+        raise UserError(
+            f"{path}: answers the sequence task {config.data.task} and reads no text; look at it with `s2s evaluate"
+            f" {path}` and `s2s plot {path}`"
+        )
     tokenizers = load_tokenizers(folder.path, config.text)
     check_vocabulary(about, tokenizers, folder)
     set_threads(threads)

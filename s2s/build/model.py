@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never, cast
 
 import torch
@@ -17,6 +17,7 @@ from s2s.cores import (
     Bidirectional,
     Cell,
     Elman,
+    Keep,
     Layer,
     NormalisedGRU,
     NormalisedLSTM,
@@ -37,10 +38,11 @@ def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int)
         UserError: the sizes don't fit each other (with the keys to change).
     """
     encoder_side, decoder_side = model.side("encoder"), model.side("decoder")
-    encoder = Encoder(_embedding(encoder_side, source_vocabulary), _stack(model, encoder_side, 0))
+    embedding = _embedding(encoder_side, source_vocabulary)
+    encoder = Encoder(embedding, build_stack(model, encoder_side, embedding.size))
     choice = attention_choice(model)
     context_size = encoder.output_size if model.peeky else 0
-    stack = _stack(model, decoder_side, context_size)
+    stack = build_stack(model, decoder_side, decoder_side.embedding_size + context_size)
     attention = _attention(model, choice, stack.output_size, encoder.output_size)
     decoder = Decoder(
         _embedding(decoder_side, target_vocabulary),
@@ -53,6 +55,7 @@ def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int)
         context_size=context_size,
         dropout=model.output_dropout,
         gate=model.context_gate,
+        copy=model.copying,
     )
     if model.tie == "all":
         encoder.embedding.table = decoder.embedding.table
@@ -62,7 +65,8 @@ def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int)
         whole = Seq2Seq(encoder, bridge, decoder, vocabulary=target_vocabulary, tied=model.tie != "none")
     except ValueError as error:
         raise UserError(f"{error}: change model.bridge, model.tie, model.readout or the sizes") from None
-    _initialise(model, whole)
+    tables = [encoder.embedding.table, decoder.embedding.table]
+    initialise_all(model, whole, tables, [encoder_side.core, decoder_side.core])
     return whole
 
 
@@ -102,22 +106,22 @@ def _embedding(side: ResolvedSide, vocabulary: int) -> Embedding:
     return embedding
 
 
-def _stack(model: Model, side: ResolvedSide, extra: int) -> Stack:
-    """The recurrent layers of one side; the bottom one reads `extra` more than the embedding."""
+def build_stack(model: Model, side: ResolvedSide, width: int, *, keep: Keep = "all") -> Stack:
+    """The recurrent layers of one side; the bottom one reads inputs of this width, the top one keeps `keep`."""
     layers: list[Layer] = []
-    width = side.embedding_size + extra
-    for _ in range(side.layers):
-        layers.append(_layer(model, side, width))
+    for number in range(side.layers):
+        layers.append(_layer(model, side, width, keep if number == side.layers - 1 else "all"))
         width = layers[-1].output_size
     return Stack(layers, dropout=side.dropout, variational=side.variational_dropout, residual=side.residual)
 
 
-def _layer(model: Model, side: ResolvedSide, width: int) -> Layer:
+def _layer(model: Model, side: ResolvedSide, width: int, keep: Keep) -> Layer:
     def layer(reverse: bool) -> Recurrent:
         cell = build_cell(model, side.core, width, side.hidden_size, layer_norm=side.layer_norm)
         return Recurrent(
             cell,
             reverse=reverse,
+            keep=keep,
             backend=model.backend,
             segment=model.segment,
             weight_drop=side.recurrent_dropout,
@@ -191,9 +195,9 @@ def _own_cell(core: str, input_size: int, hidden_size: int) -> Cell:
         raise UserError(f"model.core = {core!r}: {error}; it is called as {name}(input_size, hidden_size)") from error
 
 
-def _initialise(model: Model, whole: Seq2Seq) -> None:
-    """Weights by `model.init`; the cells know their own gates."""
-    has_forget_gate = "lstm" in (model.side("encoder").core, model.side("decoder").core) and model.forget_gate
+def initialise_all(model: Model, whole: nn.Module, tables: Sequence[nn.Embedding], cores: Sequence[str]) -> None:
+    """Weights by `model.init`; the cells know their own gates. `tables` are the embeddings, tied ones twice."""
+    has_forget_gate = "lstm" in cores and model.forget_gate
     initialise(
         whole,
         model.init,
@@ -207,7 +211,6 @@ def _initialise(model: Model, whole: Seq2Seq) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     # Embeddings, also where they are tied to the output layer: torch's N(0, 1) would make tied logits far too large.
-    tables = (whole.encoder.embedding.table, whole.decoder.embedding.table)
     for table in {id(table): table for table in tables}.values():
         nn.init.normal_(table.weight, std=model.embedding_std or table.embedding_dim**-0.5)
         with torch.no_grad():

@@ -11,21 +11,23 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from s2s.build.corpus import Corpus
+from s2s.build.corpus import Corpus, named_languages
 from s2s.build.embeddings import fill_embeddings
 from s2s.build.folder import RunFolder
 from s2s.build.load import check_vocabulary
 from s2s.build.model import build_model
 from s2s.build.say import say
-from s2s.build.text import Tokenizers, load_tokenizers, make_tokenizers, training_examples
+from s2s.build.text import Tokenizers, load_tokenizers, make_tokenizers, refuse_unmarked, training_examples
 from s2s.config import Config
 from s2s.corpus.examples import Example, Examples, encode_pairs
-from s2s.corpus.split import corpus_hash
+from s2s.corpus.mix import Mix
+from s2s.errors import UserError
 from s2s.metrics import LOWERED
 from s2s.models import Seq2Seq
 from s2s.text.vocab import UNK
 from s2s.training.checkpoint import load_weights
-from s2s.training.hardware import keep_pages, pick_device, pick_precision, set_threads
+from s2s.training.hardware import give_back_pages, keep_pages, pick_device, pick_precision, set_threads
+from s2s.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Prepared:
     corpus: Corpus
     tokenizers: Tokenizers
     examples: Examples
+    mix: Mix | None
     valid: Sequence[Example]
     model: Seq2Seq
     identity: dict[str, Any]
@@ -49,12 +52,14 @@ def prepare(
     init_from: Path | None = None,
     tokenizers: Tokenizers | None = None,
     threads: int | None = None,
+    processes: Processes = ALONE,
 ) -> Prepared:
     """Tokenizers, examples and a fresh (or taken-over) model."""
     training = config.training
+    refuse_unmarked(config.text, corpus)
     keep_pages()
-    threads = set_threads(threads or training.threads)
-    device = pick_device(training.device)
+    threads = set_threads(threads or training.threads, processes)
+    device = pick_device(training.device, processes)
     precision = pick_precision(training.precision, device)
     random.seed(training.seed)
     torch.manual_seed(training.seed)
@@ -62,29 +67,43 @@ def prepare(
         tokenizers = load_tokenizers(init_from, config.text)
     fresh = tokenizers is None
     if tokenizers is None:
-        tokenizers = make_tokenizers(config.text, corpus.train, seed=training.seed)
-    examples, dropped = training_examples(config.data, config.text, corpus.train, tokenizers, seed=training.seed)
-    valid = encode_pairs(corpus.valid, tokenizers.source, tokenizers.target)
+        tokenizers = processes.alone(lambda: make_tokenizers(config.text, corpus, seed=training.seed))
+        give_back_pages()  # SentencePiece may have held a million texts
+    examples, mix, notes = training_examples(config, corpus, tokenizers)
+    valid = encode_pairs(
+        corpus.valid, tokenizers.reading(corpus.target_lang), tokenizers.target, extended=config.model.copying
+    )
     sizes = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
     model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
     if init_from is not None:
         check_vocabulary(load_weights(RunFolder(init_from).weights, model), tokenizers, RunFolder(init_from))
         _say_unknown(examples, init_from, console)
     identity = {
-        "corpus": corpus_hash([*corpus.train, *corpus.valid]),
+        "corpus": corpus.sha256,
         "threads": threads,
-        "world_size": 1,
+        "world_size": processes.size,
         "torch": torch.__version__,
         "device": device.type,
         "precision": precision,
     }
+    _refuse_differing(processes.gather((str(identity["corpus"]), config.model_dump_json(exclude={"data"}))))
     filled = fill_embeddings(config.model, model, tokenizers) if fresh else []
-    for note in [*corpus.notes, dropped, *filled, *([LOWERED] if config.text.lowercase else [])]:
+    for note in [*corpus.notes, *notes, *filled, *([LOWERED] if config.text.lowercase else [])]:
         say(console, note)
     _say_model(config, model, sizes, examples, identity, console)
-    data = config.data.model_copy(update={"source_lang": corpus.source_lang, "target_lang": corpus.target_lang})
-    config = config.model_copy(update={"data": data})
-    return Prepared(config, corpus, tokenizers, examples, valid, model.to(device), identity)
+    config = config.model_copy(update={"data": named_languages(config.data, corpus)})
+    return Prepared(config, corpus, tokenizers, examples, mix, valid, model.to(device), identity)
+
+
+def _refuse_differing(seen: Sequence[tuple[str, str]]) -> None:
+    """`seen`: the hash of the corpus and the configuration, as each process found them."""
+    for what, values in zip(("training and validation pairs", "configuration"), zip(*seen, strict=True), strict=True):
+        if len(set(values)) > 1:
+            others = [str(rank) for rank, value in enumerate(values) if value != values[0]]
+            raise UserError(
+                f"the {what} of process {', '.join(others)} are not those of process 0. All processes must be started"
+                " with the same words, and find the same files"
+            )
 
 
 def _say_model(
@@ -107,9 +126,10 @@ def _say_model(
 
 
 def _say_unknown(examples: Examples, init_from: Path, console: Console) -> None:
-    total = int(examples.source_lengths.sum() + examples.target_lengths.sum())
     count = len(examples.source_lengths)
-    parts = (examples.take(range(row, min(row + 10_000, count)), 0) for row in range(0, count, 10_000))
+    rows = range(0, count, 1 + count // 1_000_000)  # a million say as much as a hundred
+    total = sum(int(lengths[:: rows.step].sum()) for lengths in (examples.source_lengths, examples.target_lengths))
+    parts = (examples.take(rows[start : start + 10_000], 0) for start in range(0, len(rows), 10_000))
     unknown = sum(list(side).count(UNK) for part in parts for one in part for side in (one.source, one.target))
     if unknown:
         share = 100 * unknown / max(total, 1)

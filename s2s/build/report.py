@@ -27,18 +27,26 @@ from s2s.translator import Alignment, Translator
 
 
 def answer(
-    translator: Translator, pairs: Sequence[Pair], *, beam: int | None = None, batch_size: int | None = None
+    translator: Translator,
+    pairs: Sequence[Pair],
+    *,
+    beam: int | None = None,
+    batch_size: int | None = None,
+    search: Mapping[str, Any] | None = None,
 ) -> tuple[list[str], dict[str, Any]]:
     """A model's answers, one a pair, and what else is known of them.
 
     Returns:
-        The answers; and `likelihood` of the references, `beam`, `seconds`, `sentences_per_second`.
+        The answers; and `likelihood` of the references, `beam`, `seconds`, `sentences_per_second`, and `search` where
+        keys of it were given.
     """
     started = time.monotonic()
-    answers = translator.translate([pair.source for pair in pairs], beam=beam, batch_size=batch_size)
+    answers = translator.translate([pair.source for pair in pairs], beam=beam, batch_size=batch_size, search=search)
     seconds = time.monotonic() - started
     scores = likelihood(translator, pairs, batch_size=batch_size)
-    scores["beam"] = beam or translator.config.search.beam
+    scores["beam"] = beam or (search or {}).get("beam", translator.config.search.beam)
+    if search:
+        scores["search"] = dict(search)
     scores["seconds"] = round(seconds, 3)
     scores["sentences_per_second"] = round(len(pairs) / max(seconds, 1e-9), 1)
     return [found[0].text for found in answers], scores
@@ -79,15 +87,18 @@ def scores_line(scores: Mapping[str, Any]) -> str:
 _LABELS = (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER"))
 
 
-def draw(folder: RunFolder, translator: Translator, pairs: Sequence[Pair], console: Console) -> None:
-    """Learning curve and attention maps into `RUN/plots/`; a missing matplotlib is said, not fatal."""
+def draw(
+    folder: RunFolder, translator: Translator, pairs: Sequence[Pair], console: Console, *, place: Path | None = None
+) -> None:
+    """Learning curve and attention maps into `RUN/plots/` or `place`; a missing matplotlib is said, not fatal."""
+    place = folder.plots if place is None else place
     try:
         rows, alignments = drawings(folder, translator, pairs)
         metric = translator.config.training.metric
-        plots.learning_curve(folder.plots / "learning-curve.png", rows, metric=metric, title=translator.name)
+        plots.learning_curve(place / "learning-curve.png", rows, metric=metric, title=translator.name)
         for number, alignment in enumerate(alignments, start=1):
-            plots.attention_map(folder.plots / f"attention-{number}.png", *alignment, title=translator.name)
-        say(console, f"pictures: {folder.plots}")
+            plots.attention_map(place / f"attention-{number}.png", *alignment, title=translator.name)
+        say(console, f"pictures: {place}")
     except MissingExtraError as missing:
         say(console, f"no pictures: {missing}")
 

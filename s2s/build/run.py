@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from s2s import metrics
 from s2s.build.best import Keeper
-from s2s.build.corpus import Corpus, load_corpus
+from s2s.build.corpus import Corpus
 from s2s.build.folder import RunFolder
-from s2s.build.load import check_vocabulary, make_translator
-from s2s.build.prepare import Prepared, prepare
+from s2s.build.predicting import predictor_trainee
 from s2s.build.say import say
-from s2s.build.text import load_tokenizers
-from s2s.build.training import (
-    Batches,
-    Validator,
-    batch_limits,
-    build_objective,
-    build_optimizer,
-    build_schedule,
-    build_settings,
-    total_updates,
-)
+from s2s.build.texts import text_trainee
+from s2s.build.trainee import Before, Start, Trainee
+from s2s.build.training import build_optimizer, build_schedule, build_settings, total_updates
 from s2s.config import Config, Data
 from s2s.errors import UserError
-from s2s.models import Seq2Seq
 from s2s.training.checkpoint import Checkpoints, Parts, load_weights
-from s2s.training.log import RunLog
+from s2s.training.log import Quiet, RunLog
 from s2s.training.loop import train
-from s2s.training.state import Progress, Run
+from s2s.training.processes import ALONE, Processes
+from s2s.training.state import Log, Progress, Run
 from s2s.training.stop import stop_on_signals
 
 
@@ -60,8 +53,10 @@ class Wish:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def start(config: Config, corpus: Corpus, wish: Wish, console: Console) -> str:
-    """Train a new run; returns why it ended.
+def start(config: Config, corpus: Corpus | None, wish: Wish, console: Console, *, processes: Processes = ALONE) -> str:
+    """Train a new run; returns why it ended. All processes call this, and the first writes.
+
+    A sequence task has no corpus.
 
     Everything is read, checked and built first; the folder is touched only then.
 
@@ -71,36 +66,58 @@ def start(config: Config, corpus: Corpus, wish: Wish, console: Console) -> str:
     folder = RunFolder(wish.folder)
     folder.refuse_if_taken(overwrite=wish.overwrite)
     _keep_data_safe(folder, config.data)
-    prepared = prepare(config, corpus, console, init_from=wish.init_from)
+    trainee = _make(config, corpus, Start(wish.init_from, processes=processes), console)
     about = {
         "name": config.name or wish.folder.name,
-        "languages": [corpus.source_lang, corpus.target_lang],
-        "vocabulary": prepared.tokenizers.hash,
-        "identity": prepared.identity,
+        **trainee.about,
+        "vocabulary": trainee.belongs,
+        "identity": trainee.identity,
     }
 
     def fill(new: RunFolder) -> None:
         if wish.stdin is not None:
             new.stdin.write_bytes(wish.stdin)
-        prepared.tokenizers.save(new.path)
+        trainee.fill(new.path)
 
-    folder.refuse_if_taken(overwrite=wish.overwrite)
-    with folder.lock():  # of a run that is replaced
-        folder.create(prepared.config, about, fill, header=wish.header, reasons=wish.reasons)
-    with folder.lock():
-        return _run(folder, prepared, Progress(), console)
+    def create() -> None:
+        folder.refuse_if_taken(overwrite=wish.overwrite)
+        with folder.lock():  # of a run that is replaced
+            folder.create(trainee.config, about, fill, header=wish.header, reasons=wish.reasons)
+
+    processes.alone(create)
+    with _lock(folder, processes):
+        return _run(folder, trainee, Progress(), console, processes)
+
+
+def _make(config: Config, corpus: Corpus | None, begin: Start, console: Console) -> Trainee:
+    match config.model.kind:
+        case "seq2seq":
+            return text_trainee(config, corpus, begin, console)
+        case "predictor":
+            return predictor_trainee(config, begin, console)
+        case _:
+            assert_never(config.model.kind)
 
 
 def _keep_data_safe(folder: RunFolder, data: Data) -> None:
     """Overwriting must not remove the very files that are trained on."""
     place = folder.path.resolve()
-    inside = [path for path in (*data.train, *data.valid, *data.test) if place in Path(path).resolve().parents]
+    mixed = [path for one in data.mix for path in one.train]
+    inside = [path for path in (*data.train, *mixed, *data.valid, *data.test) if place in Path(path).resolve().parents]
     if inside and folder.exists():
         raise UserError(f"{inside[0]}: lies in {folder.path}, which would be replaced; choose another folder with -o")
 
 
-def resume(path: Path, overrides: Mapping[str, Any], console: Console) -> str:
-    """Go on with a run from its latest whole checkpoint; returns why it ended.
+@contextmanager
+def _lock(folder: RunFolder, processes: Processes) -> Iterator[None]:
+    """The lock of a run, held by the first process for all."""
+    with ExitStack() as stack:
+        processes.alone(lambda: stack.enter_context(folder.lock()))
+        yield
+
+
+def resume(path: Path, overrides: Mapping[str, Any], console: Console, *, processes: Processes = ALONE) -> str:
+    """Go on with a run from its latest whole checkpoint; returns why it ended. All processes call this.
 
     Raises:
         UserError: the folder is no run, nothing to resume from, or the corpus changed.
@@ -108,26 +125,27 @@ def resume(path: Path, overrides: Mapping[str, Any], console: Console) -> str:
     folder = RunFolder(path)
     _refuse_new_course(path, overrides)
     config, about = folder.read(overrides)
-    with folder.lock():
-        return _resume(folder, config, about, overrides, console)
+    with _lock(folder, processes):
+        return _resume(folder, config, about, overrides, console, processes)
 
 
 def _resume(
-    folder: RunFolder, config: Config, about: Mapping[str, Any], overrides: Mapping[str, Any], console: Console
+    folder: RunFolder,
+    config: Config,
+    about: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    console: Console,
+    processes: Processes,
 ) -> str:
     checkpoints = Checkpoints(folder.checkpoints, keep=config.training.keep)
     checkpoint = checkpoints.latest()
-    threads = about["identity"]["threads"] if config.training.threads is None else config.training.threads
-    corpus = load_corpus(config.data, stdin=folder.stdin)
-    tokenizers = load_tokenizers(folder.path, config.text)
-    check_vocabulary(about, tokenizers, folder)
-    prepared = prepare(config, corpus, console, tokenizers=tokenizers, threads=threads)
-    _compare(about["identity"], prepared.identity, console)
+    trainee = _make(config, None, Start(before=Before(folder, about), processes=processes), console)
+    _compare(about["identity"], trainee.identity, console)
     progress = Progress(**checkpoints.state(checkpoint)["progress"])
     if overrides:
-        folder.amend(overrides["training"])
+        processes.alone(lambda: folder.amend(overrides["training"]))
     say(console, f"Going on with {folder.path} after update {progress.update:,} ({checkpoint.name}).")
-    return _run(folder, prepared, progress, console, checkpoint)
+    return _run(folder, trainee, progress, console, processes, checkpoint)
 
 
 def _refuse_new_course(path: Path, overrides: Mapping[str, Any]) -> None:
@@ -154,58 +172,74 @@ def _compare(before: Mapping[str, Any], now: Mapping[str, Any], console: Console
 
 
 def _run(
-    folder: RunFolder, prepared: Prepared, progress: Progress, console: Console, checkpoint: Path | None = None
+    folder: RunFolder,
+    trainee: Trainee,
+    progress: Progress,
+    console: Console,
+    processes: Processes,
+    checkpoint: Path | None = None,
 ) -> str:
     """Train from `progress` to an end."""
-    config, model = prepared.config, prepared.model
-    training = config.training
-    device = torch.device(prepared.identity["device"])
-    precision = prepared.identity["precision"]
-    size, tokens = batch_limits(training)
-    source = Batches(prepared.examples, size, tokens, training.seed, config.model.reverse_source, training.pool)
-    total = total_updates(training, source)
+    model, training = trainee.model, trainee.config.training
+    device = torch.device(trainee.identity["device"])
+    processes.share(model.parameters())
+    processes.own_generators(training.seed)
+    precision = trainee.identity["precision"]
+    total = total_updates(training, trainee.source)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
     average = deepcopy(model).requires_grad_(False) if training.ema else None
     parts = Parts(model, build_optimizer(training, model), scaler, average)
     judged = model if average is None else average
-    keep = Keeper(folder, judged, prepared.tokenizers.hash, training.metric, training.keep_best)
-    checkpoints = Checkpoints(folder.checkpoints, keep=training.keep)
+    keep = Keeper(folder, judged, trainee.belongs, training.metric, training.keep_best)
+    checkpoints = Checkpoints(folder.checkpoints, keep=training.keep, processes=processes)
     if checkpoint is not None:
-        damaged = _weights_damage(folder, model, progress)
-        checkpoints.restore(checkpoint, parts)
-        if damaged:
-            say(console, f"warning: {damaged}. Made again from {checkpoint.name}; the next validation decides anew")
-            keep.write(folder.weights, progress, {})
-            progress.best = None
-    translator = make_translator(folder, config, judged, prepared.tokenizers, device)
-    validator = Validator(config, translator, prepared.corpus.valid, prepared.valid)
+        _restore(checkpoint, checkpoints, parts, keep, progress, console)
     model.train()
-    log = RunLog(folder.path, console, total=total, start=progress, tensorboard=training.tensorboard)
-    with log, stop_on_signals(log.say) as interrupted:
+    with ExitStack() as stack:
+        log: Log = Quiet(processes.rank)
+        if processes.rank == 0:
+            log = stack.enter_context(
+                RunLog(folder.path, console, total=total, start=progress, tensorboard=training.tensorboard)
+            )
+        interrupted = stack.enter_context(stop_on_signals(partial(say, console)))
         run = Run(
             parts=parts,
             device=device,
-            objective=build_objective(config, model, progress),
-            source=source,
+            objective=trainee.objective(progress),
+            source=trainee.source,
             schedule=build_schedule(training, total),
             checkpoints=checkpoints,
-            validate=partial(validator, precision),
+            validate=trainee.judge(folder, judged),
             better=partial(metrics.better, training.metric),
             keep=keep,
-            identity=prepared.identity,
+            identity=trainee.identity,
             log=log,
             interrupted=interrupted,
+            processes=processes,
         )
         try:
             end = train(run, build_settings(training, precision), progress)
         except KeyboardInterrupt:  # the second Ctrl-C
             return "stopped"
-        if end in ("interrupted", "terminated") and not folder.weights.exists():
+        if end in ("interrupted", "terminated") and processes.rank == 0 and not folder.weights.exists():
             keep.write(folder.weights, progress, {})
     return end
 
 
-def _weights_damage(folder: RunFolder, model: Seq2Seq, progress: Progress) -> str:
+def _restore(
+    checkpoint: Path, checkpoints: Checkpoints, parts: Parts, keep: Keeper, progress: Progress, console: Console
+) -> None:
+    """Everything as it was, and a best model that can be read."""
+    alone = checkpoints.processes.alone
+    damage = alone(lambda: _weights_damage(keep.folder, parts.model, progress))
+    checkpoints.restore(checkpoint, parts)
+    if damage:
+        say(console, f"warning: {damage}. Made again from {checkpoint.name}; the next validation decides anew")
+        alone(lambda: keep.write(keep.folder.weights, progress, {}))
+        progress.best = None
+
+
+def _weights_damage(folder: RunFolder, model: nn.Module, progress: Progress) -> str:
     """Why the best weights so far can't be read, or nothing. (Reads them into `model`, which is restored next.)"""
     if progress.best is None:
         return ""

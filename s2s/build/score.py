@@ -14,6 +14,7 @@ from rich.console import Console
 from s2s.build.load import Device, load_translator
 from s2s.build.say import say
 from s2s.build.streams import json_line, writing
+from s2s.corpus.direction import check_direction
 from s2s.corpus.read import Pair, read_pairs
 from s2s.errors import UserError
 from s2s.scoring import Score, align_pairs, has_empty_side, perplexity, pharaoh, score_pairs
@@ -27,6 +28,8 @@ class Scoring:
     run: Path
     files: Sequence[str]
     """One file of pairs, or two parallel files."""
+    to: str | None = None
+    """The language of the targets, of a run with several."""
     batch_size: int | None = None
     output: Path | None = None
     alignments: Path | None = None
@@ -44,8 +47,9 @@ def score_verb(asked: Scoring, console: Console) -> None:
         UserError: whatever is wrong with run, files or lines; files under `output` and `alignments` are not touched.
     """
     translator = load_translator(asked.run, device=asked.device)
-    section = translator.config.data
-    keys = (section.source_lang or "source", section.target_lang or "target")
+    translator = translator if asked.to is None else translator.to(asked.to)
+    keys = (translator.source_lang, translator.target_lang)
+    check_direction(asked.files, keys)
     result = read_pairs(asked.files, skip_bad=asked.skip_bad, source_key=keys[0], target_key=keys[1])
     if result.bad:
         say(console, f"skipped {result.bad:,} bad lines of {result.where}")

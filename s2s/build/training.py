@@ -15,21 +15,22 @@ from torch import nn
 from s2s import metrics
 from s2s.build.likelihood import reference_sums
 from s2s.config import Config, Model, Training
-from s2s.corpus.batch import Batch, make_batch, plan_epoch
+from s2s.corpus.batch import Batch, Plan, make_batch, plan_epoch
 from s2s.corpus.examples import Example, Examples
+from s2s.corpus.mix import Mix
 from s2s.corpus.read import Pair
 from s2s.models import Seq2Seq, sequence_loss
 from s2s.text.vocab import PAD
 from s2s.training.hardware import Precision, autocast
 from s2s.training.log import Sample, Validation
 from s2s.training.schedule import Schedule
-from s2s.training.state import Progress, Settings
+from s2s.training.state import Progress, Settings, Source
 from s2s.translator import Translator
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The training examples, planned anew each epoch from seed and epoch alone."""
+    """The training examples, planned anew each epoch from seed and epoch alone (and the shares of a mix)."""
 
     examples: Examples
     size: int | None
@@ -37,10 +38,15 @@ class Batches:
     seed: int
     reverse_source: bool
     pool: int | None = None
+    mix: Mix | None = None
 
-    def plan(self, epoch: int) -> list[list[int]]:
-        lengths = self.examples.source_lengths, self.examples.target_lengths
-        return plan_epoch(*lengths, size=self.size, tokens=self.tokens, seed=self.seed, epoch=epoch, pool=self.pool)
+    def plan(self, epoch: int) -> Plan:
+        sources, targets = self.examples.source_lengths, self.examples.target_lengths
+        plan = partial(plan_epoch, size=self.size, tokens=self.tokens, pool=self.pool, seed=self.seed, epoch=epoch)
+        if self.mix is None:
+            return plan(sources, targets)
+        rows = self.mix.rows(self.seed, epoch)
+        return plan(sources[rows], targets[rows]).over(rows)
 
     def batch(self, rows: Sequence[int], epoch: int) -> Batch:
         return make_batch(self.examples.take(rows, epoch), rows, reverse_source=self.reverse_source)
@@ -70,11 +76,11 @@ def build_settings(training: Training, precision: Precision) -> Settings:
     )
 
 
-def total_updates(training: Training, batches: Batches) -> int | None:
+def total_updates(training: Training, source: Source) -> int | None:
     """Updates of the whole run, as far as epochs and updates tell."""
     limits = [training.updates] if training.updates is not None else []
     if training.epochs is not None:
-        limits.append(training.epochs * math.ceil(len(batches.plan(0)) / training.accumulate))
+        limits.append(training.epochs * math.ceil(len(source.plan(0)) / training.accumulate))
     return min(limits, default=None)
 
 

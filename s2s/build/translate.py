@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2s.build.compose import split_words
 from s2s.build.load import Device, load_translator
 from s2s.build.report import one_line
 from s2s.build.score import refuse_without_attention
 from s2s.build.streams import arriving, json_line, reading, writing
+from s2s.build.words import split_search
 from s2s.corpus.formats import suffix_format
 from s2s.errors import UserError
 from s2s.passages import Split, Wish, align_passages, translate_passages
@@ -29,6 +29,8 @@ class Answering:
 
     words: Sequence[str]
     """Runs, and overrides of `[search]`."""
+    to: str | None = None
+    """The language to write, of runs with several."""
     beam: int | None = None
     batch_size: int | None = None
     n_best: int = 1
@@ -92,13 +94,7 @@ def _layout(said: Layout, path: Path | None, otherwise: Layout) -> Layout:
 
 def _open(asked: Answering, *, token_scores: bool) -> tuple[Translator, Wish]:
     """The model, or models that answer as one, and what they are asked for, checked before anything is read."""
-    runs, tree = split_words(asked.words)
-    search = tree.pop("search", {})
-    if tree or not isinstance(search, dict):
-        raise UserError(
-            f"{', '.join(tree) or 'search'}: only search.key=value can be given here, the rest was fixed when the run"
-            " was trained. `s2s config explain search` lists the keys"
-        )
+    runs, search = split_search(asked.words)
     if not runs:
         raise UserError("expected a run directory made by `s2s train`, or several for an ensemble; got only overrides")
     wish = Wish(
@@ -110,8 +106,9 @@ def _open(asked: Answering, *, token_scores: bool) -> tuple[Translator, Wish]:
         alignments=token_scores and asked.alignments is not None,
         split=asked.split,
     )
-    members = [load_translator(Path(run), device=asked.device) for run in runs]
+    members = [load_translator(run, device=asked.device) for run in runs]
     translator = members[0] if len(members) == 1 else Translator.ensemble(members)
+    translator = translator if asked.to is None else translator.to(asked.to)
     translate_passages(translator, [], wish)  # checks the keys
     return translator, wish
 

@@ -11,16 +11,19 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from s2s.build.compose import Composed, compose, compose_from_run, find_recipe, split_words
+from s2s.build.answers import finish_task
+from s2s.build.compose import compose, compose_from_run
 from s2s.build.corpus import Corpus, load_corpus
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import finish
 from s2s.build.run import Wish, resume, start
 from s2s.build.say import say
+from s2s.build.words import find_recipe, split_words
 from s2s.config_io import check, dump, merge, read_toml
 from s2s.errors import UserError
 from s2s.training.hardware import peak_memory
+from s2s.training.processes import Processes, joined
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 ASKED = {"interrupted": 130, "stopped": 130, "terminated": 143}
@@ -56,8 +59,18 @@ class Request:
 
 
 def train_verb(request: Request, console: Console) -> int:
-    """Train, resume or fine-tune, then score and draw; the exit code."""
-    _log_to(console)
+    """Train, resume or fine-tune, then score and draw; the exit code. Of several processes the first one speaks."""
+    with joined() as processes:
+        console.quiet = processes.rank > 0
+        _log_to(console)
+        path, end, corpus = _train(request, console, processes)
+        if end == "stopped":  # in the middle of something: the others can't be waited for
+            return _finish(path, end, console, corpus)
+        return processes.alone(lambda: _finish(path, end, console, corpus))
+
+
+def _train(request: Request, console: Console, processes: Processes) -> tuple[Path, str, Corpus | None]:
+    """The run's folder, why it ended, and its pairs if they were read here."""
     inputs, extra = split_words(request.words)
     extra = merge(extra, request.overrides())
     if request.resume is not None:
@@ -66,8 +79,7 @@ def train_verb(request: Request, console: Console) -> int:
                 "--resume goes on with a run where it is: expected only RUN and overrides of [training], got files,"
                 " -o, --init-from or --overwrite as well; leave those out, or leave --resume out for a new run"
             )
-        end = resume(request.resume, extra, console)
-        return _finish(request.resume, end, console)
+        return request.resume, resume(request.resume, extra, console, processes=processes), None
     if request.out is not None:
         RunFolder(request.out).refuse_if_taken(overwrite=request.overwrite)
     if request.init_from is not None:
@@ -75,10 +87,6 @@ def train_verb(request: Request, console: Console) -> int:
     else:
         composed = compose(inputs, extra, console)
     folder = request.out or Path("runs") / (composed.config.name or "run")
-    return _finish(folder, _start(composed, folder, request, console), console, composed.corpus)
-
-
-def _start(composed: Composed, folder: Path, request: Request, console: Console) -> str:
     wish = Wish(
         folder=folder,
         overwrite=request.overwrite,
@@ -87,17 +95,22 @@ def _start(composed: Composed, folder: Path, request: Request, console: Console)
         header=composed.header,
         reasons=composed.reasons,
     )
-    return start(composed.config, composed.corpus, wish, console)
+    return folder, start(composed.config, composed.corpus, wish, console, processes=processes), composed.corpus
 
 
-def _finish(path: Path, end: str, console: Console, corpus: Corpus | None = None) -> int:
+def _finish(path: Path, end: str, console: Console, corpus: Corpus | None) -> int:
     again, shown = f"Go on with: s2s train --resume {shlex.quote(str(path))}", shlex.quote(str(path))
     if end in ASKED:
         say(console, f"Stopped; the last checkpoint holds. {again}" if end == "stopped" else f"Saved. {again}")
         return ASKED[end]
     say(console, f"Ended: {end}.{_memory()}")
     folder = RunFolder(path)
-    training = folder.read()[0].training
+    config = folder.read()[0]
+    if config.data.task:
+        finish_task(path, console)
+        say(console, f"The model is in {path}. Try: s2s evaluate {shown}   s2s plot {shown}")
+        return 0
+    training = config.training
     translator = load_translator(path, device=training.device, threads=training.threads)
     if corpus is None:
         corpus = load_corpus(translator.config.data, stdin=folder.stdin)

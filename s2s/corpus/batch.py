@@ -5,9 +5,10 @@ Shapes: B rows, S source positions, T target positions (the target and one mark:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import overload
 
 import numpy as np
 import torch
@@ -32,6 +33,11 @@ class Batch:
     target_lengths_B: Tensor
     rows: list[int]
     tokens: int
+
+    @property
+    def extent(self) -> str:
+        """How long the rows are, in words."""
+        return f"{self.source_BS.shape[1]} source and {self.target_in_BT.shape[1]} target tokens"
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
@@ -74,6 +80,30 @@ def make_batch(
     )
 
 
+class Plan(Sequence[list[int]]):
+    """The batches of an epoch, each a list of rows: pieces of one order of all rows."""
+
+    def __init__(self, order_N: Ints, starts: Ints, stops: Ints) -> None:
+        self._order_N, self._starts, self._stops = order_N, starts, stops
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        rows: list[int] = self._order_N[self._starts[index] : self._stops[index]].tolist()
+        return rows
+
+    def over(self, rows_N: Ints) -> Plan:
+        """The same batches where place i stands for row rows_N[i]."""
+        return Plan(rows_N[self._order_N], self._starts, self._stops)
+
+
 def plan_epoch(
     source_lengths: Sequence[int] | Ints,
     target_lengths: Sequence[int] | Ints,
@@ -84,7 +114,7 @@ def plan_epoch(
     epoch: int,
     shuffle: bool = True,
     pool: int | None = None,
-) -> list[list[int]]:
+) -> Plan:
     """The batches of an epoch as lists of rows, each row in exactly one; a function of its arguments alone.
 
     At most `size` rows a batch, and rows * (longest source + 1 + longest target + 1) <= `tokens` (each side with one
@@ -95,17 +125,23 @@ def plan_epoch(
     UserError when neither limit is given or one is below 1.
     """
     _check_limits(size, tokens)
-    sources, targets = (np.asarray(lengths, dtype=np.int64) for lengths in (source_lengths, target_lengths))
-    if len(sources) != len(targets):
-        raise ValueError(f"{len(sources)} source lengths, {len(targets)} target lengths")
-    rows_a_pool = _pool_rows(sources, targets, size, tokens, pool) if shuffle else max(1, len(sources))
-    order = _sorted_rows(sources, targets, (seed, epoch) if shuffle else None, rows_a_pool)
-    bounds = _cut(sources[order], targets[order], size, tokens, pool=rows_a_pool if rows_a_pool > 1 else len(order))
-    rows = order.tolist()
-    batches: list[list[int]] = [rows[start:stop] for start, stop in bounds]
+    sources, targets = np.asarray(source_lengths), np.asarray(target_lengths)
+    count = len(sources)
+    if count != len(targets):
+        raise ValueError(f"{count} source lengths, {len(targets)} target lengths")
+    order = random_order(count, seed, epoch, 0) if shuffle else np.arange(count)
+    order = order.astype(np.min_scalar_type(count))  # a large corpus keeps 4 bytes a row of this
+    sort = not (shuffle and pool == 1)
+    step = _pool_rows(sources, targets, size, tokens, pool) if shuffle and sort else count
+    starts, costs = _cut_pools(order, sources, targets, size, tokens, step=max(1, step), sort=sort)
+    stops = np.append(starts[1:], count)
     if shuffle:
-        batches = [batches[i] for i in random_order(len(batches), seed, epoch, 1).tolist()]
-    return _largest_first(batches, sources, targets) if epoch == 0 else batches
+        batches = random_order(len(starts), seed, epoch, 1)
+        starts, stops, costs = starts[batches], stops[batches], costs[batches]
+    if epoch == 0 and count:
+        largest = int(costs.argmax())
+        starts, stops = (np.concatenate([ends[[largest]], np.delete(ends, largest)]) for ends in (starts, stops))
+    return Plan(order, starts, stops)
 
 
 def padding_share(plan: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
@@ -134,46 +170,53 @@ def _check_limits(size: int | None, tokens: int | None) -> None:
 
 def _pool_rows(sources: Ints, targets: Ints, size: int | None, tokens: int | None, pool: int | None) -> int:
     """Rows that are sorted together."""
-    if pool is None or pool == 1:
-        return _POOL if pool is None else 1
+    if pool is None:
+        return _POOL
     if size is None or tokens is not None:
-        mean = float((sources + targets).mean()) + 2.0 if len(sources) else 1.0
+        total = int(sources.sum(dtype=np.int64)) + int(targets.sum(dtype=np.int64))
+        mean = total / len(sources) + 2.0 if len(sources) else 1.0
         size = min(size or len(sources) or 1, max(1, int((tokens or 0) / mean)))
     return pool * size
 
 
-def _sorted_rows(sources: Ints, targets: Ints, seeds: tuple[int, int] | None, rows_a_pool: int) -> Ints:
-    """Rows by (pool, source length, target length, chance). Target lengths run up and down in turn, so that a batch
-    that reaches from one source length into the next holds targets of one size."""
-    count = len(sources)
-    order = np.arange(count) if seeds is None else random_order(count, *seeds, 0)
-    pools = np.zeros(count, dtype=np.int64) if seeds is None else np.arange(count) // rows_a_pool
-    source, target = sources[order], targets[order]
+def _cut_pools(
+    order: Ints, sources: Ints, targets: Ints, size: int | None, tokens: int | None, *, step: int, sort: bool
+) -> tuple[Ints, Ints]:
+    """Sort `order` in place inside pools of `step` rows, by lengths; returns where each batch starts in it, and its
+    padded tokens. No batch reaches over the end of a pool."""
+    starts: list[Ints] = [np.empty(0, np.int64)]
+    costs: list[Ints] = [np.empty(0, np.int64)]
     tallest = int(targets.max(initial=0))
+    for begin in range(0, len(order), step):
+        rows = order[begin : begin + step]
+        if sort:
+            rows[:] = rows[_by_length(sources[rows], targets[rows], tallest)]
+        source, target = sources[rows], targets[rows]
+        found = _cut(source, target, len(order) if size is None else size, tokens)
+        longest = [np.maximum.reduceat(lengths, found).astype(np.int64) for lengths in (source, target)]
+        costs.append(np.diff(found, append=len(rows)) * (longest[0] + longest[1] + 2))
+        starts.append(begin + found)
+    return np.concatenate(starts), np.concatenate(costs)
+
+
+def _by_length(source: Ints, target: Ints, tallest: int) -> Ints:
+    """The order by source length, then target length, then as it was. Target lengths run up and down in turn, so that
+    a batch that reaches from one source length into the next holds targets of one size."""
+    source, target = source.astype(np.int64), target.astype(np.int64)
     snake = np.where(source % 2 == 0, target, tallest - target)
-    key = (pools * (int(sources.max(initial=0)) + 1) + source) * (tallest + 1) + snake
-    return order[np.argsort(key, kind="stable")]
+    return np.argsort(source * (tallest + 1) + snake, kind="stable")
 
 
-def _cut(sources: Ints, targets: Ints, size: int | None, tokens: int | None, *, pool: int) -> list[tuple[int, int]]:
-    """Bounds of the batches in sorted rows; no batch reaches over the end of a pool."""
-    most = len(sources) if size is None else size
-    bounds: list[tuple[int, int]] = []
-    for begin in range(0, len(sources), max(1, pool)):
-        stop = min(begin + pool, len(sources))
-        if tokens is None:
-            bounds += [(start, min(start + most, stop)) for start in range(begin, stop, most)]
-        else:
-            starts = _greedy(sources[begin:stop].tolist(), targets[begin:stop].tolist(), most, tokens)
-            bounds += [(begin + a, begin + b) for a, b in zip(starts, [*starts[1:], stop - begin], strict=True)]
-    return bounds
+def _cut(source: Ints, target: Ints, most: int, tokens: int | None) -> Ints:
+    """Where each batch starts in these rows."""
+    return np.arange(0, len(source), most) if tokens is None else np.array(_greedy(source, target, most, tokens))
 
 
-def _greedy(sources: list[int], targets: list[int], most: int, tokens: int) -> list[int]:
+def _greedy(sources: Ints, targets: Ints, most: int, tokens: int) -> list[int]:
     """Where each batch starts when rows are added until the next one would break a limit."""
     starts = [0]
     start = source = target = 0
-    for row, (s, t) in enumerate(zip(sources, targets, strict=True)):
+    for row, (s, t) in enumerate(_lengths(sources, targets)):
         source = s if s > source else source  # `max` would be half the time of a large epoch
         target = t if t > target else target
         rows = row - start + 1
@@ -183,12 +226,7 @@ def _greedy(sources: list[int], targets: list[int], most: int, tokens: int) -> l
     return starts
 
 
-def _largest_first(batches: list[list[int]], sources: Ints, targets: Ints) -> list[list[int]]:
-    if not batches:
-        return batches
-    sizes = np.fromiter(map(len, batches), dtype=np.int64, count=len(batches))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    rows = np.fromiter(chain.from_iterable(batches), dtype=np.int64, count=int(sizes.sum()))
-    costs = sizes * (np.maximum.reduceat(sources[rows], starts) + np.maximum.reduceat(targets[rows], starts) + 2)
-    largest = int(costs.argmax())
-    return [batches[largest], *batches[:largest], *batches[largest + 1 :]]
+def _lengths(sources: Ints, targets: Ints) -> Iterator[tuple[int, int]]:
+    """The lengths of one row after another, never as numbers of Python for all rows."""
+    for begin in range(0, len(sources), _POOL):
+        yield from zip(*(part[begin : begin + _POOL].tolist() for part in (sources, targets)), strict=True)

@@ -120,16 +120,18 @@ def fetch(
     source: Path | None = None,
     languages: Sequence[str] | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> Path:
     """The folder that holds the corpus' files (of these languages; None: all).
 
-    With `source`, that folder, after a look whether the files are there (another checksum is a warning). Else
+    With `source`, that folder, after a look whether the files are there (another checksum is a warning, or an error
+    where `strict` asks for these very files). Else
     `cache/<name>`, into which the files that are not there yet are downloaded, checked and moved.
     UserError: files missing in `source`; offline, not found, wrong checksum, or no room.
     """
     names = card.names(languages)
     if source is not None:
-        return _look(card, Path(source), names)
+        return _look(card, Path(source), names, strict=strict)
     folder = Path(cache) / card.name
     for name in names:
         file = card.files[name]
@@ -138,7 +140,7 @@ def fetch(
     return folder
 
 
-def _look(card: Card, folder: Path, names: Sequence[str]) -> Path:
+def _look(card: Card, folder: Path, names: Sequence[str], *, strict: bool) -> Path:
     if not folder.is_dir():
         raise UserError(f"--from {folder}: no such folder. Give the one with the files of {card.name}.")
     lacking = [name for name in names if not _present(folder, name).is_file()]
@@ -149,6 +151,11 @@ def _look(card: Card, folder: Path, names: Sequence[str]) -> Path:
         )
     for name in names:
         if (folder / name).is_file() and _sha256(folder / name) != card.files[name].sha256:
+            if strict:
+                raise UserError(
+                    f"{folder / name}: sha256 is {_sha256(folder / name)}, the corpus card says"
+                    f" {card.files[name].sha256}. Get the file again from {card.homepage}"
+                )
             _log.warning("%s is not the %s of the corpus card: its sha256 differs", folder / name, name)
     return folder
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
+from s2s.corpus.examples import Ints
 from s2s.corpus.formats import Pair
 
 Reason = Literal["empty", "identical", "long_source", "long_target", "ratio", "duplicate"]
+_REASONS: tuple[Reason, ...] = ("empty", "identical", "long_source", "long_target", "ratio", "duplicate")
+_BLOCK = 1 << 20  # rows that are looked at together: what is made on the way stays small
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,21 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What filters read of N pairs besides their lengths.
+
+    Attributes:
+        empty_N: nothing but white space on one side.
+        identical_N: the same on both sides, up to outer white space.
+        keys_N: equal where the pairs are.
+    """
+
+    empty_N: Flags
+    identical_N: Flags
+    keys_N: Ints
+
+
+@dataclass(frozen=True)
 class Filtered:
     """The pairs that stay, their rows in what was given (to pick encoded sides alike), and what was dropped."""
 
@@ -81,40 +103,64 @@ def apply_filters(
     ValueError when a limit counts tokens and the lengths are not given, or not one a pair.
     """
     sources, targets = _lengths(pairs, filters, source_lengths), _lengths(pairs, filters, target_lengths)
-    seen: set[Pair] = set()
-    rows: list[int] = []
-    counts: Counter[Reason] = Counter()
-    for row, pair in enumerate(pairs):
-        reason = _reason(pair, sources[row], targets[row], filters)
-        if reason is None and filters.drop_duplicates:
-            reason = "duplicate" if pair in seen else None
-            seen.add(pair)
-        if reason is None:
-            rows.append(row)
-        else:
-            counts[reason] += 1
-    return Filtered([pairs[row] for row in rows], rows, Dropped(len(pairs), dict(counts), filters))
+    kept, dropped = filter_rows(facts_of(pairs, filters), filters, sources, targets)
+    rows: list[int] = kept.tolist()
+    return Filtered([pairs[row] for row in rows], rows, dropped)
 
 
-def _lengths(pairs: Sequence[Pair], filters: Filters, lengths: Sequence[int] | None) -> Sequence[int]:
+def facts_of(pairs: Sequence[Pair], filters: Filters) -> Facts:
+    """The facts of pairs that are held in memory; what these filters do not ask for is left blank."""
+    empty, identical, keys = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool), np.zeros(len(pairs), np.int64)
+    if filters.drop_empty:
+        empty[:] = [not (pair.source.strip() and pair.target.strip()) for pair in pairs]
+    if filters.drop_identical:
+        identical[:] = [pair.source.strip() == pair.target.strip() for pair in pairs]
+    if filters.drop_duplicates:
+        seen: dict[Pair, int] = {}
+        keys[:] = [seen.setdefault(pair, len(seen)) for pair in pairs]
+    return Facts(empty, identical, keys)
+
+
+def filter_rows(facts: Facts, filters: Filters, sources: Ints, targets: Ints) -> tuple[Ints, Dropped]:
+    """The rows (of N, in order) that pass all filters with these lengths, and what was dropped."""
+    count = len(sources)
+    reasons_N = np.zeros(count, np.uint8)  # 0: it stays; else one more than its place among the reasons
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for number, reason in reversed(list(enumerate(_REASONS[:-1], start=1))):  # the first that fits is written last
+            reasons_N[block][_fits(reason, facts, filters, sources, targets, block)] = number
+    kept = np.flatnonzero(reasons_N == 0)
+    if filters.drop_duplicates:
+        first = np.unique(facts.keys_N[kept], return_index=True)[1]
+        reasons_N[np.delete(kept, first)] = len(_REASONS)
+        kept = np.flatnonzero(reasons_N == 0)
+    counts = np.bincount(reasons_N, minlength=len(_REASONS) + 1)[1:].tolist()
+    found = {reason: number for reason, number in zip(_REASONS, counts, strict=True) if number}
+    return kept, Dropped(count, found, filters)
+
+
+def _fits(reason: Reason, facts: Facts, filters: Filters, sources: Ints, targets: Ints, block: slice) -> Flags | bool:
+    """Which rows of the block a reason other than repetition takes out; False for none."""
+    source, target = sources[block], targets[block]
+    match reason:
+        case "empty":
+            return filters.drop_empty and facts.empty_N[block]
+        case "identical":
+            return filters.drop_identical and facts.identical_N[block]
+        case "long_source":
+            return filters.max_source is not None and source > filters.max_source
+        case "long_target":
+            return filters.max_target is not None and target > filters.max_target
+        case _:
+            shorter = np.maximum(1, np.minimum(source, target))
+            return filters.max_ratio is not None and np.maximum(source, target) > filters.max_ratio * shorter
+
+
+def _lengths(pairs: Sequence[Pair], filters: Filters, lengths: Sequence[int] | None) -> Ints:
     if lengths is None:
         if filters.need_lengths:
             raise ValueError("filters that count tokens need source_lengths and target_lengths")
-        return [0] * len(pairs)
+        return np.zeros(len(pairs), np.int64)
     if len(lengths) != len(pairs):
         raise ValueError(f"{len(lengths)} lengths for {len(pairs)} pairs")
-    return lengths
-
-
-def _reason(pair: Pair, source: int, target: int, filters: Filters) -> Reason | None:
-    if filters.drop_empty and not (pair.source.strip() and pair.target.strip()):
-        return "empty"
-    if filters.drop_identical and pair.source.strip() == pair.target.strip():
-        return "identical"
-    if filters.max_source is not None and source > filters.max_source:
-        return "long_source"
-    if filters.max_target is not None and target > filters.max_target:
-        return "long_target"
-    if filters.max_ratio is not None and max(source, target) > filters.max_ratio * max(1, min(source, target)):
-        return "ratio"
-    return None
+    return np.asarray(lengths, np.int64)

@@ -6,6 +6,8 @@ import codecs
 import gzip
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from s2s.errors import UserError
@@ -21,11 +23,11 @@ def read_lines(path: str | Path) -> list[str]:
     `-` is standard input. A byte order mark is dropped. UserError when there is no such file, it cannot be read, its
     gzip stream is broken or it is not UTF-8 (with line number and byte offset).
     """
-    name = named(path)
-    lines = _decoded(_unpacked(_read(path, name), path, name), name).split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    with reading(path):
+        content = sys.stdin.buffer.read() if str(path) == STANDARD_INPUT else Path(path).read_bytes()
+        if packed(path, content):
+            content = gzip.decompress(content)
+    return split_lines(decoded(content, named(path), start=content).removeprefix("\ufeff"))
 
 
 def named(path: str | Path) -> str:
@@ -33,37 +35,54 @@ def named(path: str | Path) -> str:
     return "standard input" if str(path) == STANDARD_INPUT else str(path)
 
 
-def _read(path: str | Path, name: str) -> bytes:
-    if str(path) == STANDARD_INPUT:
-        return sys.stdin.buffer.read()
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Within the context what is wrong with the file is the user's to mend.
+
+    Raises:
+        UserError: no such file, a folder, not readable, a broken gzip stream.
+    """
+    name = named(path)
     try:
-        return Path(path).read_bytes()
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such file. Check the path; it is looked up from {Path.cwd()}.") from error
     except IsADirectoryError as error:
         raise UserError(f"{name} is a folder, a file was expected. Name the file inside it.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{name} is broken gzip data ({error}). Fetch or compress the file again.") from error
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror or error}. Check the path and its rights.") from error
 
 
-def _unpacked(content: bytes, path: str | Path, name: str) -> bytes:
-    if not content.startswith(_GZIP):
-        if content and Path(path).suffix == ".gz":
-            raise UserError(f"{name} ends in .gz but is not gzip data. Take the suffix off, or fetch the file again.")
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{name} is broken gzip data ({error}). Fetch or compress the file again.") from error
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        guess = "UTF-16" if content.startswith(_UTF16) else "ISO-8859-1"
+def packed(path: str | Path, start: bytes) -> bool:
+    """Whether a file that starts like this is gzip data. UserError when its name says so and it is not."""
+    if start and not start.startswith(_GZIP) and Path(path).suffix == ".gz":
         raise UserError(
-            f"{name}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x} at offset {error.start:,}). Convert "
-            f"the file first, for example: iconv -f {guess} -t UTF-8 OLD > NEW"
+            f"{named(path)} ends in .gz but is not gzip data. Take the suffix off, or fetch the file again."
+        )
+    return start.startswith(_GZIP)
+
+
+def decoded(content: bytes, name: str, *, start: bytes, line: int = 1, offset: int = 0) -> str:
+    """UTF-8 as text; UserError with line and byte offset.
+
+    `content` stands at `offset` of a file, its first line is number `line`, and the file begins with `start`.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line += content.count(b"\n", 0, error.start)
+        guess = "UTF-16" if start.startswith(_UTF16) else "ISO-8859-1"
+        raise UserError(
+            f"{name}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x} at offset {offset + error.start:,}). "
+            f"Convert the file first, for example: iconv -f {guess} -t UTF-8 OLD > NEW"
         ) from error
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text without their ends."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]

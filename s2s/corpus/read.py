@@ -56,15 +56,13 @@ def read_pairs(
     UserError: missing file, folder, broken gzip, not UTF-8, bad line, different line counts, no pairs at all.
     """
     where = " and ".join(named(path) for path in paths)
-    if _wants_two(paths, format):
+    if wants_two(paths, format):
         result = ReadResult(_parallel(paths), 0, where, "parallel")
     else:
         result = _single(paths[0], format, skip_bad, (source_key, target_key))
-    if result.pairs:
-        return result
-    if result.bad:
-        raise UserError(f"{where}: none of {result.bad:,} lines is a pair. Check the format, read as {result.format}.")
-    raise UserError(f"{where}: empty, no pairs to read. Give a file with at least one pair.")
+    if not result.pairs:
+        raise no_pairs(where, result.bad, result.format)
+    return result
 
 
 def languages_of(paths: Sequence[str | Path]) -> tuple[str | None, str | None]:
@@ -78,7 +76,8 @@ def languages_of(paths: Sequence[str | Path]) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _wants_two(paths: Sequence[str | Path], format: Format) -> bool:
+def wants_two(paths: Sequence[str | Path], format: Format) -> bool:
+    """Whether the paths are two parallel files. UserError when they and the format do not go together."""
     if len(paths) not in (1, 2):
         raise UserError(f"got {len(paths)} files; give one file of pairs, or two parallel files (source, target).")
     if [str(path) for path in paths] == [STANDARD_INPUT] * 2:
@@ -98,10 +97,7 @@ def _wants_two(paths: Sequence[str | Path], format: Format) -> bool:
 def _parallel(paths: Sequence[str | Path]) -> list[Pair]:
     sources, targets = (read_lines(path) for path in paths)
     if len(sources) != len(targets):
-        raise UserError(
-            f"parallel files need the same number of lines: {named(paths[0])} has {len(sources):,}, "
-            f"{named(paths[1])} has {len(targets):,}. Line n of one translates line n of the other; align them again."
-        )
+        raise unequal(paths, len(sources), len(targets))
     return [Pair(source, target) for source, target in zip(sources, targets, strict=True)]
 
 
@@ -109,7 +105,7 @@ def _single(path: str | Path, format: Format, skip_bad: bool, keys: tuple[str, s
     lines = read_lines(path)
     while lines and not lines[-1].strip():
         lines.pop()
-    known = _line_format(path, format, lines)
+    known = line_format(path, format, lines)
     parse = line_parser(known, source_key=keys[0], target_key=keys[1])
     pairs: list[Pair] = []
     bad: list[tuple[int, str]] = []
@@ -120,11 +116,12 @@ def _single(path: str | Path, format: Format, skip_bad: bool, keys: tuple[str, s
             case Bad(found):
                 bad.append((number, found))
     if bad and not skip_bad:
-        raise _refusal(named(path), known, bad, len(lines))
+        raise refusal(named(path), known, bad[0], len(bad), len(lines))
     return ReadResult(pairs, len(bad), named(path), known)
 
 
-def _line_format(path: str | Path, format: Format, lines: list[str]) -> LineFormat:
+def line_format(path: str | Path, format: Format, lines: list[str]) -> LineFormat:
+    """The format of a file of pairs that begins with these lines."""
     if format == "auto":
         return suffix_format(path) or guess_format(lines)
     if format == "parallel":
@@ -132,13 +129,29 @@ def _line_format(path: str | Path, format: Format, lines: list[str]) -> LineForm
     return format
 
 
-def _refusal(name: str, format: LineFormat, bad: list[tuple[int, str]], total: int) -> UserError:
-    number, found = bad[0]
-    others = f" ({len(bad):,} of {total:,} lines are bad)" if len(bad) > 1 else ""
+def refusal(name: str, format: LineFormat, first: tuple[int, str], bad: int, total: int) -> UserError:
+    """The error for `bad` lines of `total`, the first of them with its number and what was found there."""
+    number, found = first
+    others = f" ({bad:,} of {total:,} lines are bad)" if bad > 1 else ""
     return UserError(
         f"{name}, line {number}: found {found}, expected {expected(format)}{others}. "
         "Mend the line, or leave such lines out and count them with --skip-bad."
     )
+
+
+def unequal(paths: Sequence[str | Path], sources: int, targets: int) -> UserError:
+    """The error for parallel files with these numbers of lines."""
+    return UserError(
+        f"parallel files need the same number of lines: {named(paths[0])} has {sources:,}, "
+        f"{named(paths[1])} has {targets:,}. Line n of one translates line n of the other; align them again."
+    )
+
+
+def no_pairs(where: str, bad: int, format: Format) -> UserError:
+    """The error for files without a single pair."""
+    if bad:
+        return UserError(f"{where}: none of {bad:,} lines is a pair. Check the format, read as {format}.")
+    return UserError(f"{where}: empty, no pairs to read. Give a file with at least one pair.")
 
 
 def _last_code(name: str) -> str | None:

@@ -53,11 +53,16 @@ def hold_out(pairs: Sequence[Pair], *, count: int, seed: int) -> tuple[list[Pair
     if not held and rows_of and count > 0:
         held.update(sorted(rows_of, key=len)[0])
     if not held or len(held) == len(pairs):
-        raise UserError(
-            f"cannot hold {count:,} of {len(pairs):,} pairs ({len(groups):,} different sources) out for validation: "
-            "both sides need at least one. Hold out another number, or give a validation file."
-        )
+        raise not_both_sides(count, len(pairs), len(groups))
     return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
+
+
+def not_both_sides(count: int, pairs: int, sources: int) -> UserError:
+    """The error for a part that can't be held out."""
+    return UserError(
+        f"cannot hold {count:,} of {pairs:,} pairs ({sources:,} different sources) out for validation: "
+        "both sides need at least one. Hold out another number, or give a validation file."
+    )
 
 
 def overlap(train: Iterable[Pair], test: Sequence[Pair]) -> Overlap:

@@ -1,5 +1,6 @@
-"""Seeded generators of synthetic tasks. Dates: every way to write a day between 1970 and 2017 becomes YYYY-MM-DD.
+"""Seeded generators of synthetic pairs: dates, and sums.
 
+Dates: every way to write a day between 1970 and 2017 becomes YYYY-MM-DD.
 The mix of the sources, exact to one pair in each split:
   a quarter   numeric    `M/D/YY`: 10/31/90, 5/4/01
   a quarter   named      `Month D, YYYY`, the month in full or its first three letters: August 19, 2003, Aug 19, 2003
@@ -10,6 +11,7 @@ The mix of the sources, exact to one pair in each split:
 from __future__ import annotations
 
 import datetime
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +29,7 @@ _MONTHS = (
 )
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TRIES = 20
+_MOST_SUMS = 200_000  # of 500,500; with more, ever more draws find a question that has been asked
 
 _Form = Literal["numeric", "named", "decorated"]
 _FORMS: tuple[_Form, ...] = ("numeric", "named", "decorated", "decorated")
@@ -44,6 +47,31 @@ def dates(*, train: int, valid: int, test: int, seed: int) -> dict[str, list[Pai
         raise UserError(f"the date task needs at least one pair and no negative size, got {sizes}.")
     rng = random.Random(seed)
     return {name: _pairs(rng, days, sizes[name]) for name, days in _deal(rng, sizes).items()}
+
+
+def addition(*, train: int, valid: int, test: int, seed: int) -> dict[str, list[Pair]]:
+    """The splits "train", "valid" and "test" of sums as strings, `16+75` -> `91`, the same for the same arguments.
+
+    Published (Smerity and others, the Keras example addition_rnn, 2015, with 45,000 questions for training and 5,000
+    held out): two numbers of one to three digits, each count of digits as likely, then each digit (a zero in front is
+    not written); no question is asked twice, and b+a is the same question as a+b. Not published: the questions. They
+    padded strings to one length and read them backwards; here both are up to the model.
+    UserError for a negative size, none at all, or more than 200,000.
+    """
+    sizes = {"train": train, "valid": valid, "test": test}
+    if min(sizes.values()) < 0 or not 0 < sum(sizes.values()) <= _MOST_SUMS:
+        raise UserError(f"the addition task has 1 to {_MOST_SUMS:,} pairs and no negative size, got {sizes}.")
+    rng = random.Random(seed)
+    asked: dict[tuple[int, int], Pair] = {}
+    while len(asked) < sum(sizes.values()):
+        a, b = _number(rng), _number(rng)
+        asked.setdefault((min(a, b), max(a, b)), Pair(f"{a}+{b}", str(a + b)))
+    pairs = iter(asked.values())
+    return {name: list(itertools.islice(pairs, size)) for name, size in sizes.items()}
+
+
+def _number(rng: random.Random) -> int:
+    return int(10 ** (1 + int(3 * rng.random())) * rng.random())
 
 
 def write_tsv(path: Path, pairs: Iterable[Pair]) -> None:

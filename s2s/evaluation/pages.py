@@ -33,13 +33,25 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     for system in evaluation.systems:
         if "beam" in system.scores:
             speed = f"beam {system.scores['beam']}, {system.scores['sentences_per_second']:,.1f} sentences/s"
-            found.append((system.name, "; ".join([speed, *system.notes])))
+            other = [f"search.{key} = {value}" for key, value in system.scores.get("search", {}).items()]
+            found.append((system.name, "; ".join([speed, *other, *system.notes])))
     return found
 
 
 def markdown(evaluation: Evaluation, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    lines = [f"# {_plain(title(evaluation))}", ""]
-    lines += [f"- {_plain(name)}: {_plain(text)}" for name, text in facts(evaluation)]
+    return markdown_page(title(evaluation), facts(evaluation), tables, pictures)
+
+
+def html(evaluation: Evaluation, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
+    return html_page(title(evaluation), facts(evaluation), tables, pictures)
+
+
+def markdown_page(
+    heading: str, known: Sequence[tuple[str, str]], tables: Sequence[Table], pictures: Sequence[Picture]
+) -> str:
+    """Heading, names and values, tables, and pictures that lie beside the page."""
+    lines = [f"# {_plain(heading)}", ""]
+    lines += [f"- {_plain(name)}: {_plain(text)}" for name, text in known]
     for table in tables:
         lines += ["", f"## {_plain(table.title)}", ""]
         lines += [_row(table.header), "|" + " --- |" * len(table.header), *map(_row, table.rows)]
@@ -51,9 +63,12 @@ def markdown(evaluation: Evaluation, tables: Sequence[Table], pictures: Sequence
     return "\n".join([*lines, ""])
 
 
-def html(evaluation: Evaluation, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    name = escape(title(evaluation))
-    known = [f"<li>{escape(key)}: <code>{escape(text)}</code></li>" for key, text in facts(evaluation)]
+def html_page(
+    heading: str, known: Sequence[tuple[str, str]], tables: Sequence[Table], pictures: Sequence[Picture]
+) -> str:
+    """The same with the pictures inside."""
+    name = escape(heading)
+    items = [f"<li>{escape(key)}: <code>{escape(text)}</code></li>" for key, text in known]
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en">',
@@ -65,7 +80,7 @@ def html(evaluation: Evaluation, tables: Sequence[Table], pictures: Sequence[Pic
         "</head>",
         "<body>",
         f"<h1>{name}</h1>",
-        *["<ul>", *known, "</ul>"],
+        *["<ul>", *items, "</ul>"],
         *(_html_table(table) for table in tables),
         *(["<h2>Pictures</h2>"] if pictures else []),
         *(_figure(picture) for picture in pictures),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from s2s.metrics import Tokenize
+
 
 @dataclass(frozen=True)
 class System:
@@ -43,6 +45,7 @@ class Evaluation:
         counted: the text that the words were counted in.
         test: the name of the paired test.
         labels: names of the user's own metrics.
+        tokenize: what BLEU's words are cut with.
     """
 
     data: str
@@ -52,6 +55,7 @@ class Evaluation:
     counted: str = ""
     test: str = ""
     labels: Sequence[str] = ()
+    tokenize: Tokenize = "13a"
 
 
 @dataclass(frozen=True)

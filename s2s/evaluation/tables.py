@@ -91,11 +91,15 @@ def _length_table(evaluation: Evaluation, side: str, texts: Sequence[str]) -> Ta
 
 def _bucket_scores(evaluation: Evaluation, bucket: LengthBucket, metrics: Sequence[str]) -> list[dict[str, Any]]:
     chosen = [[system.answers[row] for row in bucket.rows] for system in evaluation.systems]
-    return compared_scores(chosen, [evaluation.references[row] for row in bucket.rows], metrics)
+    references = [evaluation.references[row] for row in bucket.rows]
+    return compared_scores(chosen, references, metrics, tokenize=evaluation.tokenize)
 
 
 def _frequency_table(evaluation: Evaluation) -> Table:
-    found = [word_scores(system.answers, evaluation.references, evaluation.counts) for system in evaluation.systems]
+    found = [
+        word_scores(system.answers, evaluation.references, evaluation.counts, tokenize=evaluation.tokenize)
+        for system in evaluation.systems
+    ]
     header = ["seen", "words", *_columns(evaluation, ["F1, %", "precision, %", "recall, %"])]
     rows = []
     for bounds in sorted({bounds for scores in found for bounds in scores}, key=lambda bounds: bounds[0]):

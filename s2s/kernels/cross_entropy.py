@@ -8,7 +8,7 @@ into its gradient where it stands, and multiplied into the gradients of features
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,32 +17,54 @@ ELEMENTS = 1 << 21
 """Elements of a chunk of logits: 8 MB of float32, which the cores' shared cache holds; larger is no faster."""
 
 
-def linear_cross_entropy(
-    features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_N: Tensor, *, smoothing: float = 0.0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over rows of the smoothed loss, of the negative log-likelihood of log softmax(W f + b), and of hits.
+class Mixed(NamedTuple):
+    """What else gives probability to the targets: p(y) = e^own softmax(W f + b)_y + e^other."""
 
-    total = (1 - e) nll - e mean_v log p_v (Szegedy et al. 2016). Only `total` has a gradient, and only a first one.
+    own_N: Tensor
+    """Log of the softmax's share of all probability."""
+    other_N: Tensor
+    """Log of what the target has from elsewhere; finite."""
+
+
+def linear_cross_entropy(
+    features_NF: Tensor,
+    weight_VF: Tensor,
+    bias_V: Tensor,
+    target_N: Tensor,
+    *,
+    smoothing: float = 0.0,
+    mixed: Mixed | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sums over rows of the smoothed loss and of the negative log-likelihood, p = softmax(W f + b) unless `mixed`.
+
+    total = (1 - e) nll - e mean_v log p_v (Szegedy et al. 2016), mixed: p_v = e^own softmax(W f + b)_v in the mean.
+    Only `total` has a gradient, and only a first one.
     Products take the dtype of autocast where it is on; sums and exponentials are float32 (float64 for float64 input).
 
     Args:
         features_NF: (N, F).
         weight_VF, bias_V: the output layer.
-        target_N: token ids.
+        target_N: token ids; if mixed, those from V on have no probability but the other one.
         smoothing: e, the share spread evenly over all V tokens.
+        mixed: the softmax is only a part of p.
 
     Returns:
-        total and nll, scalars, and the number of rows whose target is likeliest (ties count).
+        total and nll, scalars.
     """
     device = features_NF.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features_NF.dtype
+    parts = (None, None) if mixed is None else mixed
     with torch.autocast(device, enabled=False):
-        total, nll, hits = _LinearCrossEntropy.apply(features_NF, weight_VF, bias_V, target_N, smoothing, low)  # type: ignore[no-untyped-call]
-    return total, nll, hits
+        total, nll = _LinearCrossEntropy.apply(features_NF, weight_VF, bias_V, target_N, *parts, smoothing, low)  # type: ignore[no-untyped-call]
+    return total, nll
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """With g = softmax(z) - (1 - e) onehot(y) - e / V of a chunk: dF = g W, dW += g^T F, db += sum g."""
+    """With g = softmax(z) - (1 - e) onehot(y) - e / V of a chunk: dF = g W, dW += g^T F, db += sum g.
+
+    Mixed, with r the softmax's part of p(y): g = ((1 - e) r + e) softmax(z) - (1 - e) r onehot(y) - e / V,
+    d own = -(1 - e) r - e, d other = -(1 - e) (1 - r).
+    """
 
     @staticmethod
     def forward(
@@ -51,45 +73,72 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight_VF: Tensor,
         bias_V: Tensor,
         target_N: Tensor,
+        own_N: Tensor | None,
+        other_N: Tensor | None,
         smoothing: float,
         low: torch.dtype,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor]:
         exact = torch.float64 if features_NF.dtype == torch.float64 else torch.float32
         weight, bias, features = weight_VF.to(low), bias_V.to(exact), features_NF.to(low)
         vocabulary = weight.shape[0]
         d_features = torch.empty_like(features)
         d_weight = torch.zeros(weight.shape, dtype=exact, device=weight.device)
         d_bias = torch.zeros_like(bias)
-        total, nll, hits = bias.new_zeros(()), bias.new_zeros(()), target_N.new_zeros(())
+        mixed = None if own_N is None or other_N is None else Mixed(own_N, other_N)
+        d_mixed = None if mixed is None else Mixed(*map(torch.empty_like, mixed))
+        total, nll = bias.new_zeros(()), bias.new_zeros(())
         rows = max(1, ELEMENTS // vocabulary)
         for start in range(0, len(features), rows):
-            f_CF, y_C1 = features[start : start + rows], target_N[start : start + rows].unsqueeze(1)
+            chunk = slice(start, start + rows)
+            f_CF, y_C1 = features[chunk], target_N[chunk].unsqueeze(1)
             z_CV = torch.mm(f_CF, weight.t()).to(exact).add_(bias)
             z_CV -= z_CV.amax(1, keepdim=True)
-            z_C1, everything = z_CV.gather(1, y_C1), z_CV.sum()
-            hits += (z_C1 == 0).sum()
-            right = z_C1.sum()
+            place_C1 = y_C1 if mixed is None else y_C1.clamp(max=vocabulary - 1)
+            z_C1, everything = z_CV.gather(1, place_C1), z_CV.sum()
             e_CV = z_CV.exp_()
             sum_C1 = e_CV.sum(1, keepdim=True)
-            norm = sum_C1.log().sum()
-            nll += norm - right
-            total += (1.0 - smoothing) * (norm - right)
+            norm_C1 = sum_C1.log()
+            norm = norm_C1.sum()
+            g_CV = e_CV.div_(sum_C1)
+            pull_C1 = torch.full_like(sum_C1, smoothing - 1.0)
+            if mixed is None or d_mixed is None:
+                lost = norm - z_C1.sum()
+            else:
+                own_C, other_C = mixed.own_N[chunk], mixed.other_N[chunk]
+                inside_C1 = (z_C1 - norm_C1).masked_fill_(y_C1 >= vocabulary, -torch.inf)
+                log_p_C, share_C, rest_C = _shares(own_C + inside_C1.squeeze(1), other_C)
+                lost = -log_p_C.sum()
+                total -= smoothing * own_C.sum()
+                pull_C1 *= share_C.unsqueeze(1)
+                g_CV *= smoothing - pull_C1
+                d_mixed.own_N[chunk] = pull_C1.squeeze(1) - smoothing
+                d_mixed.other_N[chunk] = (smoothing - 1.0) * rest_C
+            nll += lost
+            total += (1.0 - smoothing) * lost
             if smoothing:
                 total += smoothing * (norm - everything / vocabulary)
-            g_CV = e_CV.div_(sum_C1)
-            if smoothing:
                 g_CV -= smoothing / vocabulary
-            g_CV.scatter_add_(1, y_C1, torch.full_like(sum_C1, smoothing - 1.0))
+            g_CV.scatter_add_(1, place_C1, pull_C1)
             d_bias += g_CV.sum(0)
             g_low = g_CV.to(low)
-            torch.mm(g_low, weight, out=d_features[start : start + rows])
+            torch.mm(g_low, weight, out=d_features[chunk])
             d_weight += torch.mm(g_low.t(), f_CF)
-        ctx.save_for_backward(d_features.to(features_NF.dtype), d_weight.to(weight_VF.dtype), d_bias.to(bias_V.dtype))
-        ctx.mark_non_differentiable(nll, hits)
-        return total, nll, hits
+        parts = (None, None) if d_mixed is None else d_mixed
+        ctx.save_for_backward(
+            d_features.to(features_NF.dtype), d_weight.to(weight_VF.dtype), d_bias.to(bias_V.dtype), *parts
+        )
+        ctx.mark_non_differentiable(nll)
+        return total, nll
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        d_features, d_weight, d_bias = ctx.saved_tensors
-        return d_features * d_total, d_weight * d_total, d_bias * d_total, None, None, None
+        d_features, d_weight, d_bias, *d_mixed = ctx.saved_tensors
+        mixed = (None if part is None else part * d_total for part in d_mixed)
+        return d_features * d_total, d_weight * d_total, d_bias * d_total, None, *mixed, None, None
+
+
+def _shares(inside_C: Tensor, other_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log(e^inside + e^other), and the part of it that each of the two has."""
+    log_p_C = torch.logaddexp(inside_C, other_C)
+    return log_p_C, (inside_C - log_p_C).exp(), (other_C - log_p_C).exp()

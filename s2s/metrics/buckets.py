@@ -6,7 +6,9 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
+
+from s2s.metrics.text import Tokenize, bleu
 
 FREQUENCIES = ((0, 0), (1, 1), (2, 4), (5, 9), (10, 99), (100, 999), (1_000, None))
 """Bounds of the frequency buckets, both inclusive."""
@@ -61,20 +63,20 @@ def length_buckets(texts: Sequence[str], *, most: int = 5) -> tuple[Literal["wor
     return "words" if lengths is words else "characters", found
 
 
-def word_counts(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in the texts; words as BLEU's 13a tokenizer sees them, cased."""
-    split = _tokenizer()
+def word_counts(texts: Iterable[str], *, tokenize: Tokenize = "13a") -> Counter[str]:
+    """How often each word stands in the texts; words as BLEU's tokenizer sees them, cased."""
+    split = _tokenizer(tokenize)
     return Counter(word for text in texts for word in split(text).split())
 
 
 def word_scores(
-    answers: Sequence[str], references: Sequence[str], counts: Mapping[str, int]
+    answers: Sequence[str], references: Sequence[str], counts: Mapping[str, int], *, tokenize: Tokenize = "13a"
 ) -> dict[tuple[int, int | None], WordScores]:
     """For each bucket of `FREQUENCIES` that has words: how many there are and how many answers got right.
 
     A word of an answer matches one of its reference, wherever it stands and each at most once.
     """
-    split = _tokenizer()
+    split = _tokenizer(tokenize)
     sums: dict[tuple[int, int | None], list[int]] = {bounds: [0, 0, 0] for bounds in FREQUENCIES}
     for answer, reference in zip(answers, references, strict=True):
         written, wanted = Counter(split(answer).split()), Counter(split(reference).split())
@@ -96,8 +98,5 @@ def _bucket(count: int) -> tuple[int, int | None]:
     return next(bounds for bounds in FREQUENCIES if bounds[1] is None or count <= bounds[1])
 
 
-def _tokenizer() -> Callable[[str], str]:
-    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-
-    tokenizer: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
-    return tokenizer
+def _tokenizer(tokenize: Tokenize) -> Callable[[str], str]:
+    return cast(Callable[[str], str], bleu(tokenize).tokenizer)

@@ -6,10 +6,17 @@ References are compared as they are, cased: sacreBLEU's signature says `case:mix
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from s2s.errors import UserError
 
 if TYPE_CHECKING:
+    from sacrebleu.metrics.bleu import BLEU
+
     from s2s.metrics.sampling import Measured, Sampling
+
+Tokenize = Literal["13a", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores101", "flores200", "spBLEU-1K", "none"]
+"""What sacreBLEU can cut texts into words with before it counts n-grams for BLEU."""
 
 TEXT_METRICS = ("exact_match", "bleu", "chrf", "ter")
 LOWER_IS_BETTER = frozenset({"loss", "perplexity", "perplexity_per_word", "ter"})
@@ -60,6 +67,7 @@ def compared_scores(
     *,
     sampling: Sampling | None = None,
     values: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    tokenize: Tokenize = "13a",
 ) -> list[dict[str, Any]]:
     """`text_scores` of several systems' answers to the same pairs.
 
@@ -69,6 +77,7 @@ def compared_scores(
         wanted: which of `TEXT_METRICS`.
         sampling: for intervals and the paired test against the first system.
         values: metrics of one's own: for each name and system one value a sentence, whose mean is the score.
+        tokenize: BLEU's words.
 
     Returns:
         One dictionary a system, as of `text_scores`; all but the first have `paired`, which maps a metric to
@@ -85,7 +94,7 @@ def compared_scores(
         if name in wanted and references:
             from s2s.metrics.sampling import measure
 
-            found, signatures[name] = measure(_sacrebleu(name), systems, references, sampling)
+            found, signatures[name] = measure(_sacrebleu(name, tokenize), systems, references, sampling)
             _add(rows, name, [one._replace(score=round(one.score, 4)) for one in found])
     if references:
         _add_means(rows, values or {}, sampling)
@@ -129,14 +138,30 @@ def _add(rows: Sequence[dict[str, Any]], name: str, found: Sequence[Measured]) -
             row.setdefault("paired", {})[name] = {"difference": difference, "p": round(one.p, 6)}
 
 
-def _sacrebleu(name: str) -> Any:
+def bleu(tokenize: Tokenize = "13a") -> BLEU:
+    """sacreBLEU's BLEU, cased.
+
+    Raises:
+        UserError: the tokenizer needs a library that is not installed, or a model that could not be fetched.
+    """
     from sacrebleu.metrics.bleu import BLEU
+
+    try:
+        return BLEU(tokenize=tokenize)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"BLEU's tokenizer {tokenize} can't be loaded: {' '.join(str(error).split())}. Install what it asks for"
+            " (the flores and spBLEU models are fetched once, which needs a network), or choose another"
+        ) from None
+
+
+def _sacrebleu(name: str, tokenize: Tokenize) -> Any:
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
     match name:
         case "bleu":
-            return BLEU()
+            return bleu(tokenize)
         case "chrf":
             return CHRF()
         case "ter":

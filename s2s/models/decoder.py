@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from s2s.cores import PreparedStack, Stack, State
 from s2s.models.attention import Attention, Feed, Query, Readout
 from s2s.models.embedding import Embedding
+from s2s.models.nested import map_tensors
 from s2s.models.readout import Gate, ReadoutLayer
 
 
@@ -30,6 +31,8 @@ class Memory(NamedTuple):
     """(B, C) the encoder's last output, for peeky decoders; (B, 0) otherwise."""
     seeds: tuple[State, ...]
     """First state of each decoder layer."""
+    source: Tensor
+    """(B, S) the tokens themselves, where they may be copied; (B, 0) otherwise."""
 
 
 class DecoderState(NamedTuple):
@@ -42,6 +45,17 @@ class DecoderState(NamedTuple):
     """(R, F) the attentional vector that enters the next input; (R, 0) where nothing of the kind is fed."""
     coverage: Tensor
     """(R, S) what each source position got of the attention so far; (R, 0) where the score does not see it."""
+
+
+class Decoded(NamedTuple):
+    """What the output layer reads, of one step or of T: then there is a T behind each R."""
+
+    features: Tensor
+    """(R, F) what the readout gives."""
+    weights: Tensor | None
+    """(R, S) of the attention, if there is one."""
+    generate: Tensor | None
+    """(R) logit of p_gen, the probability that a word is not copied; None for a model that does not copy."""
 
 
 class Decoder(nn.Module):
@@ -58,9 +72,11 @@ class Decoder(nn.Module):
         context_size: C; 0 unless peeky.
         dropout: on the features.
         gate: between what source and target say, in the readout.
+        copy: give p_gen = sigmoid(w [c; s; e] + b) beside the features (See et al. 2017, equation 8).
 
     Raises:
-        ValueError: attentional feed with the previous state's query, where the fed vector would not be known yet.
+        ValueError: attentional feed with the previous state's query, where the fed vector would not be known yet; copy
+            without attention.
     """
 
     def __init__(
@@ -76,6 +92,7 @@ class Decoder(nn.Module):
         context_size: int = 0,
         dropout: float = 0.0,
         gate: Gate = "none",
+        copy: bool = False,
     ) -> None:
         super().__init__()
         self.embedding, self.stack, self.attention = embedding, stack, attention
@@ -83,6 +100,8 @@ class Decoder(nn.Module):
         self.feed: Feed = feed if attention is not None else "none"
         if self.query == "previous" and self.feed == "attentional":
             raise ValueError("the attentional vector is fed to the next step, so its query is the current state")
+        if copy and attention is None:
+            raise ValueError("words are copied by attention, and there is none")
         self.peeky = context_size > 0
         self.dropout = dropout
         value_size = attention.value_size if attention is not None else 0
@@ -92,6 +111,7 @@ class Decoder(nn.Module):
         self.fed_size = {"none": 0, "context": value_size, "attentional": self.output_size}[self.feed]
         gate_size = stack.gate_size
         self.feeding = nn.Linear(self.fed_size, gate_size, bias=False) if self.fed_size else None
+        self.generate = nn.Linear(value_size + stack.output_size + embedding.size, 1) if copy else None
 
     def begin(self, memory: Memory) -> DecoderState:
         """The state before the first step, one row a sentence."""
@@ -115,67 +135,66 @@ class Decoder(nn.Module):
             fed = output_RO.new_zeros(output_RO.shape[0], self.fed_size if self.query == "current" else 0)
         return DecoderState(stack, output_RO if keep_output else empty, fed, coverage_RS)
 
-    def forward(self, target_BT: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
-        """Teacher forcing: features (B, T, F) and attention weights (B, T, S) for the inputs y_0..y_T-1."""
+    def forward(self, target_BT: Tensor, memory: Memory) -> Decoded:
+        """Teacher forcing: features (B, T, F), attention weights (B, T, S) and so on for the inputs y_0..y_T-1."""
         embedded_BTM = self.embedding(target_BT)
-        whole = self._at_once if self.feeding is None else self._stepwise
-        features_BTF, weights = whole(embedded_BTM, memory)
-        return F.dropout(features_BTF, self.dropout, self.training), weights
+        decoded = (self._at_once if self.feeding is None else self._stepwise)(embedded_BTM, memory)
+        return decoded._replace(features=F.dropout(decoded.features, self.dropout, self.training))
 
-    def _at_once(self, embedded_BTM: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+    def _at_once(self, embedded_BTM: Tensor, memory: Memory) -> Decoded:
         """Nothing is fed back, so the recurrence is one scan and the attention one product for all steps."""
         start = self.stack.begin(embedded_BTM.shape[0], memory.seeds)
         output_BTO, _ = self.stack(self._inputs(embedded_BTM, memory), None, start)
         if self.attention is None:
-            return self._read(output_BTO, None, embedded_BTM, memory), None
+            return self._read(output_BTO, None, None, embedded_BTM, memory)
         query = output_BTO
         if self.query == "previous":
             first = self.stack.summaries(start)[-1].to(output_BTO.dtype)
             query = torch.cat([first.unsqueeze(1), output_BTO[:, :-1]], 1)
         context, weights, _ = self._attend(query, memory, self._uncovered(memory))
-        return self._read(output_BTO, context, embedded_BTM, memory), weights
+        return self._read(output_BTO, context, weights, embedded_BTM, memory)
 
-    def _stepwise(self, embedded_BTM: Tensor, memory: Memory) -> tuple[Tensor, Tensor | None]:
+    def _stepwise(self, embedded_BTM: Tensor, memory: Memory) -> Decoded:
         """Something is fed back: one step after the other, with the embeddings projected once."""
         state = self.begin(memory)
         prepared = self.stack.prepare(embedded_BTM.shape[0])
         gates_BTG = self.stack.project(self._inputs(embedded_BTM, memory))
-        features, weights = [], []
+        steps = []
         for gates_BG, embedded_BM in zip(gates_BTG.unbind(1), embedded_BTM.unbind(1), strict=True):
-            feature_BF, weight_BS, state = self._advance(gates_BG, embedded_BM, state, memory, prepared)
-            features.append(feature_BF)
-            weights.append(weight_BS)
-        return torch.stack(features, 1), torch.stack(weights, 1)
+            decoded, state = self._advance(gates_BG, embedded_BM, state, memory, prepared)
+            steps.append(decoded)
+        features, weights, generate = zip(*steps, strict=True)
+        together = None if self.generate is None else torch.stack(generate, 1)
+        return Decoded(torch.stack(features, 1), torch.stack(weights, 1), together)
 
     def _advance(
         self, gates_RG: Tensor, embedded_RM: Tensor, state: DecoderState, memory: Memory, prepared: PreparedStack
-    ) -> tuple[Tensor, Tensor, DecoderState]:
-        """One step with attention: features (R, F), weights (R, S) and the next state."""
+    ) -> tuple[Decoded, DecoderState]:
+        """One step with attention, and the next state."""
         assert self.attention is not None
         if self.query == "previous":
             context, weights, coverage = self._attend(state.output.unsqueeze(1), memory, state.coverage)
             gates_RG = gates_RG + self.feeding(context.squeeze(1)) if self.feeding is not None else gates_RG
             output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
-            feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
-            return feature, weights.squeeze(1), self._state(stack, output_RO, None, coverage)
+            decoded = self._read_one(output_RO, context, weights, embedded_RM, memory)
+            return decoded, self._state(stack, output_RO, None, coverage)
         gates_RG = gates_RG + self.feeding(state.fed) if self.feeding is not None else gates_RG
         output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
         context, weights, coverage = self._attend(output_RO.unsqueeze(1), memory, state.coverage)
-        feature = self._read(output_RO.unsqueeze(1), context, embedded_RM.unsqueeze(1), memory).squeeze(1)
-        fed: Tensor | None = {"none": None, "context": context.squeeze(1), "attentional": feature}[self.feed]
-        return feature, weights.squeeze(1), self._state(stack, output_RO, fed, coverage)
+        decoded = self._read_one(output_RO, context, weights, embedded_RM, memory)
+        fed: Tensor | None = {"none": None, "context": context.squeeze(1), "attentional": decoded.features}[self.feed]
+        return decoded, self._state(stack, output_RO, fed, coverage)
 
-    def step(self, token_R: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
-        """Features (R, F) after the token y_t-1 of each row, and the next state."""
+    def step(self, token_R: Tensor, state: DecoderState, memory: Memory) -> tuple[Decoded, DecoderState]:
+        """What follows the token y_t-1 of each row, and the next state."""
         embedded_R1M = self.embedding(token_R.unsqueeze(1))
         gates_RG = self.stack.project(self._inputs(embedded_R1M, memory)).squeeze(1)
         prepared = self.stack.prepare(token_R.shape[0])
         if self.attention is not None:
-            features_RF, _, state = self._advance(gates_RG, embedded_R1M.squeeze(1), state, memory, prepared)
-            return features_RF, state
+            return self._advance(gates_RG, embedded_R1M.squeeze(1), state, memory, prepared)
         output_RO, stack = self.stack.step(gates_RG, state.stack, prepared)
-        features_RF = self._read(output_RO.unsqueeze(1), None, embedded_R1M, memory).squeeze(1)
-        return features_RF, self._state(stack, output_RO, None, state.coverage)
+        decoded = self._read_one(output_RO, None, None, embedded_R1M.squeeze(1), memory)
+        return decoded, self._state(stack, output_RO, None, state.coverage)
 
     def _attend(self, query_RTO: Tensor, memory: Memory, coverage_RS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Contexts (R, T, E), weights (R, T, S), and the coverage after these steps."""
@@ -194,9 +213,21 @@ class Decoder(nn.Module):
         context_RC = memory.context.repeat_interleave(beams, 0) if beams > 1 else memory.context
         return context_RC.to(like_RTX.dtype).unsqueeze(1).expand(-1, like_RTX.shape[1], -1)
 
-    def _read(self, output_RTO: Tensor, context: Tensor | None, embedded_RTM: Tensor, memory: Memory) -> Tensor:
+    def _read_one(
+        self, output_RO: Tensor, context: Tensor | None, weights: Tensor | None, embedded_RM: Tensor, memory: Memory
+    ) -> Decoded:
+        """Of one step; context and weights have a T of 1."""
+        decoded = self._read(output_RO.unsqueeze(1), context, weights, embedded_RM.unsqueeze(1), memory)
+        return map_tensors(lambda part: part.squeeze(1), decoded)
+
+    def _read(
+        self, output_RTO: Tensor, context: Tensor | None, weights: Tensor | None, embedded_RTM: Tensor, memory: Memory
+    ) -> Decoded:
         parts = [] if context is None else [context.to(output_RTO.dtype)]
         parts.append(output_RTO)
+        generate = None
+        if self.generate is not None:
+            generate = self.generate(torch.cat([*parts, embedded_RTM], -1)).squeeze(-1)
         if self.peeky:
             parts.append(self._context(output_RTO, memory))
-        return self.readout(parts, embedded_RTM)  # type: ignore[no-any-return]
+        return Decoded(self.readout(parts, embedded_RTM), weights, generate)

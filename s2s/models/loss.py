@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from s2s.kernels.cross_entropy import linear_cross_entropy
+from s2s.kernels.cross_entropy import Mixed, linear_cross_entropy
+from s2s.models.copying import log_shares
+from s2s.models.decoder import Decoded
 from s2s.models.seq2seq import Seq2Seq
 
 
@@ -34,22 +35,8 @@ class Loss(NamedTuple):
     """What is minimised, summed over tokens (with label smoothing)."""
     nll: Tensor
     """Negative log-likelihood in nats, summed over tokens, detached."""
-    correct: Tensor
-    """Tokens predicted right under teacher forcing, detached."""
     tokens: int
     """Number of real target tokens, end of sentence included."""
-
-
-def token_loss(logits_NV: Tensor, target_N: Tensor, *, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy with the share `smoothing` spread evenly over all V tokens (Szegedy et al. 2016)."""
-    log_p_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)).log_softmax(-1)
-    nll = F.nll_loss(log_p_NV, target_N, reduction="sum")
-    total = nll
-    if smoothing:
-        total = (1.0 - smoothing) * nll - smoothing * log_p_NV.mean(-1).sum()
-    with torch.no_grad():
-        correct = (log_p_NV.argmax(-1) == target_N).sum()
-    return Loss(total, nll.detach(), correct, target_N.numel())
 
 
 def coverage_loss(weights_BTS: Tensor, real_BT: Tensor) -> Tensor:
@@ -71,16 +58,24 @@ def sequence_loss(
 
     `coverage` is the weight of `coverage_loss` in what is minimised; without attention there is none. `sampling` is the
     share of inputs that are the model's own words (`Seq2Seq.own_words`).
-    With gradients the logits are made and used up in chunks (`kernels.cross_entropy`), so they never exist as a whole.
+    The logits are made and used up in chunks (`kernels.cross_entropy`), so they never exist as a whole. Where words are
+    copied, the share `smoothing` goes to words that are generated.
     """
     inputs = batch.source_BS, batch.source_lengths_B, batch.target_in_BT
-    features_BTF, weights_BTS = model(*inputs, sampling=sampling)
+    decoded: Decoded = model(*inputs, sampling=sampling)
     real_BT = batch.target_out_BT != padding
-    features_NF, target_N = features_BTF[real_BT], batch.target_out_BT[real_BT]
-    if not torch.is_grad_enabled():
-        return token_loss(model.output(features_NF), target_N, smoothing=smoothing)
+    features_NF, target_N = decoded.features[real_BT], batch.target_out_BT[real_BT]
     weight, bias = model.output.weight, model.output.bias
-    total, nll, hits = linear_cross_entropy(features_NF, weight, bias, target_N, smoothing=smoothing)
-    if coverage and weights_BTS is not None:
-        total = total + coverage * coverage_loss(weights_BTS, real_BT)
-    return Loss(total, nll, hits, target_N.numel())
+    mixed = _mixed(decoded, batch, real_BT)
+    total, nll = linear_cross_entropy(features_NF, weight, bias, target_N, smoothing=smoothing, mixed=mixed)
+    if coverage and decoded.weights is not None:
+        total = total + coverage * coverage_loss(decoded.weights, real_BT)
+    return Loss(total, nll, target_N.numel())
+
+
+def _mixed(decoded: Decoded, batch: PairBatch, real_BT: Tensor) -> Mixed | None:
+    """What copying adds at real positions; None for a model that does not copy."""
+    if decoded.generate is None or decoded.weights is None:
+        return None
+    shares = log_shares(decoded.generate, decoded.weights, batch.source_BS, batch.target_out_BT)
+    return Mixed(*(share_BT[real_BT] for share_BT in shares))

@@ -27,7 +27,13 @@ class Characters:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], *, vocab_size: int | None = None, min_count: int = 1, lowercase: bool = False
+        cls,
+        texts: Iterable[str],
+        *,
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        lowercase: bool = False,
+        reserved: Sequence[str] = (),
     ) -> Characters:
         """All characters of the texts, the most frequent first. UserError when there are none."""
         counts: Counter[str] = Counter()
@@ -35,7 +41,8 @@ class Characters:
             counts.update(text.lower() if lowercase else text)
         if not counts:
             raise UserError("a character tokenizer needs text, got none. Give a corpus whose lines are not all empty.")
-        return cls(Vocabulary.from_counts(counts, max_size=vocab_size, min_count=min_count), lowercase)
+        vocabulary = Vocabulary.from_counts(counts, max_size=vocab_size, min_count=min_count, reserved=reserved)
+        return cls(vocabulary, lowercase)
 
     @classmethod
     def restore(cls, saved: Saved) -> Characters:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
 
 _WHITE = re.compile(r"(\s+)")
 
 
 def word_of_each_token(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int | None]]:
-    """For each text one entry a token of `encode`: the number of its word in `text.split()`, None for white space.
+    """For each text one entry a token of `encode`: the number of its word in `text.split()`, None for white space (and
+    a language tag).
 
     Words are encoded alone and put together again. Where that gives other tokens (a combining mark behind a space may
     do so), as many entries as there are tokens are spread over the words in order.
     """
+    if isinstance(tokenizer, Tagged):
+        return [[None, *words] for words in word_of_each_token(tokenizer.base, texts)]
     wholes = tokenizer.encode_batch(texts)
     cut = [_WHITE.split(text) for text in texts]  # word, white space, word, ..., word
     known = list({part for parts in cut for part in parts})

@@ -46,6 +46,7 @@ class Subwords:
         character_coverage: float = 1.0,
         seed: int = 1,
         threads: int = 4,
+        reserved: Sequence[str] = (),
     ) -> Subwords:
         """A model of `vocab_size` pieces; a smaller one, with a line in the log, when the texts have no more."""
         asked = DEFAULT_SIZE if vocab_size is None else vocab_size
@@ -54,7 +55,7 @@ class Subwords:
             raise UserError(f"a {kind} tokenizer needs text, got none. Give a corpus whose lines are not all empty.")
         if len(lines) > LARGEST_SAMPLE:
             lines = random.Random(seed).sample(lines, LARGEST_SAMPLE)
-        trained = cls(kind, _train(kind, lines, asked, character_coverage, threads), lowercase)
+        trained = cls(kind, _train(kind, lines, asked, character_coverage, threads, reserved), lowercase)
         if len(trained.vocabulary) < asked:
             _log.info("%s vocabulary: asked for %d pieces, the text gave %d", kind, asked, len(trained.vocabulary))
         return trained
@@ -130,7 +131,7 @@ class Subwords:
         return encodable(text.lower() if self.lowercase else text)
 
 
-def _train(kind: str, lines: list[str], size: int, coverage: float, threads: int) -> bytes:
+def _train(kind: str, lines: list[str], size: int, coverage: float, threads: int, reserved: Sequence[str]) -> bytes:
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
@@ -147,6 +148,7 @@ def _train(kind: str, lines: list[str], size: int, coverage: float, threads: int
             eos_id=EOS,
             unk_id=UNK,
             unk_surface=SPECIALS[UNK],
+            control_symbols=list(reserved),  # unlike user-defined ones, never found in a text
             max_sentence_length=_LONGEST_TEXT,
             num_threads=threads,
             minloglevel=_SILENT,

@@ -46,24 +46,30 @@ def train_tokenizer(
     character_coverage: float = 1.0,
     seed: int = 1,
     threads: int = 4,
+    reserved: Sequence[str] = (),
 ) -> Tokenizer:
     """Learn a tokenizer from texts; the same arguments give the same tokenizer on every machine.
 
     `vocab_size` counts the four specials; None means all tokens (characters, words) or 8,000 (SentencePiece), and a
     small corpus may give fewer than asked. `min_count` is of characters and words, `character_coverage`, `seed` (of the
     sample that is taken from a very large corpus) and `threads` (their number, not their timing, changes the
-    last digits of unigram scores) of SentencePiece. UserError when there is no text or the size is too small for the
+    last digits of unigram scores) of SentencePiece. `reserved` tokens (neither words nor characters) have the ids from
+    4 on and come from no text, even if it spells them. UserError when there is no text or the size is too small for the
     characters.
     """
     match kind:
         case "characters":
             from s2s.text.characters import Characters
 
-            return Characters.train(texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
+            return Characters.train(
+                texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase, reserved=reserved
+            )
         case "words":
             from s2s.text.words import Words
 
-            return Words.train(texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase)
+            return Words.train(
+                texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase, reserved=reserved
+            )
         case "unigram" | "bpe":
             from s2s.text.subwords import Subwords
 
@@ -75,6 +81,7 @@ def train_tokenizer(
                 character_coverage=character_coverage,
                 seed=seed,
                 threads=threads,
+                reserved=reserved,
             )
         case _:
             assert_never(kind)

@@ -28,13 +28,16 @@ class Vocabulary:
             raise ValueError(f"tokens that occur twice in the vocabulary: {_twice(self.tokens)[:5]}")
 
     @classmethod
-    def from_counts(cls, counts: Counter[str], *, max_size: int | None, min_count: int = 1) -> Vocabulary:
-        """The most frequent tokens first, ties in the order of the tokens; `max_size` counts the four specials too."""
+    def from_counts(
+        cls, counts: Counter[str], *, max_size: int | None, min_count: int = 1, reserved: Sequence[str] = ()
+    ) -> Vocabulary:
+        """Specials, reserved tokens, then the most frequent first, ties in the order of the tokens; `max_size` counts
+        them all."""
         kept = [token for token, count in counts.items() if count >= min_count and token not in SPECIALS]
         kept.sort(key=lambda token: (-counts[token], token))
         if max_size is not None:
-            kept = kept[: max(0, max_size - len(SPECIALS))]
-        return cls([*SPECIALS, *kept])
+            kept = kept[: max(0, max_size - len(SPECIALS) - len(reserved))]
+        return cls([*SPECIALS, *reserved, *kept])
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -38,7 +38,13 @@ class Words:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], *, vocab_size: int | None = None, min_count: int = 1, lowercase: bool = False
+        cls,
+        texts: Iterable[str],
+        *,
+        vocab_size: int | None = None,
+        min_count: int = 1,
+        lowercase: bool = False,
+        reserved: Sequence[str] = (),
     ) -> Words:
         """The words of the texts, the most frequent first. UserError when there are none."""
         chunks: Counter[str] = Counter()
@@ -50,7 +56,8 @@ class Words:
                 counts[token] += count
         if not counts:
             raise UserError("a word tokenizer needs text, got none. Give a corpus whose lines are not all empty.")
-        return cls(Vocabulary.from_counts(counts, max_size=vocab_size, min_count=min_count), lowercase)
+        vocabulary = Vocabulary.from_counts(counts, max_size=vocab_size, min_count=min_count, reserved=reserved)
+        return cls(vocabulary, lowercase)
 
     @classmethod
     def restore(cls, saved: Saved) -> Words:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from s2s.errors import UserError
 from s2s.training.files import disk_errors, flush, sha256, write_atomically, write_json, write_text
+from s2s.training.generators import Generators, generators, named, take_back
+from s2s.training.processes import ALONE, Processes
 
 NEEDED = {"model.safetensors", "optimizer.safetensors", "generators.safetensors", "state.json"}
 
@@ -47,33 +49,40 @@ class Checkpoints:
     Args:
         folder: `RUN/checkpoints`.
         keep: how many are kept.
+        processes: of the run; the first writes for all.
     """
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: Path, *, keep: int = 2, processes: Processes = ALONE) -> None:
         self.folder = folder
         self.keep = keep
+        self.processes = processes
 
     def save(self, update: int, parts: Parts, state: dict[str, Any], *, also_keep: int = -1) -> None:
         """Write the state after `update`; on any failure the previous checkpoint stays the latest.
 
-        Of the older ones the last `keep` stay, and the one of the update `also_keep`.
+        Of the older ones the last `keep` stay, and the one of the update `also_keep`. All processes call this.
 
         Raises:
             UserError: the disk refused.
         """
+        of_all = self.processes.gather(generators())
+        self.processes.alone(lambda: self._save(update, parts, state, of_all))
+        if self.processes.rank == 0:
+            self._drop_old(update, also_keep)
+
+    def _save(self, update: int, parts: Parts, state: dict[str, Any], of_all: Sequence[Generators]) -> None:
         name = f"step-{update}"
         beside = self.folder / f".{name}.{os.getpid()}.tmp"
         with disk_errors(self.folder / name):
             try:
                 self._clear_leftovers()
                 beside.mkdir(parents=True)
-                _write_parts(beside, parts, state)
+                _write_parts(beside, parts, state, of_all)
                 self._put_in_place(beside, name)
                 write_text(self.folder / "latest", name + "\n")
             except BaseException:
                 shutil.rmtree(beside, ignore_errors=True)
                 raise
-        self._drop_old(update, also_keep)
 
     def _put_in_place(self, beside: Path, name: str) -> None:
         """Give the whole folder its name; one that has it already makes way, and comes back if this fails."""
@@ -147,7 +156,8 @@ class Checkpoints:
     def restore(self, checkpoint: Path, parts: Parts) -> dict[str, Any]:
         """Bring model, optimiser, scaler and random generators back; returns the JSON part.
 
-        The optimiser keeps the options that it was built with: the configuration may have changed.
+        The optimiser keeps the options that it was built with: the configuration may have changed. The generators are
+        those of this process; if the checkpoint was written by fewer processes, they stay as they are.
 
         Raises:
             UserError: the checkpoint is of another model.
@@ -160,19 +170,19 @@ class Checkpoints:
         _load_optimizer(parts.optimizer, load_file(checkpoint / "optimizer.safetensors"))
         if state["scaler"]:
             parts.scaler.load_state_dict(state["scaler"])
-        _load_generators(load_file(checkpoint / "generators.safetensors"), state["generators"])
+        take_back(load_file(checkpoint / "generators.safetensors"), state["generators"], self.processes.rank)
         return state
 
 
-def _write_parts(folder: Path, parts: Parts, state: dict[str, Any]) -> None:
+def _write_parts(folder: Path, parts: Parts, state: dict[str, Any], of_all: Sequence[Generators]) -> None:
     save_model(parts.model, str(folder / "model.safetensors"))
     if parts.ema is not None:
         save_model(parts.ema, str(folder / "ema.safetensors"))
     tensors, groups = _optimizer_state(parts.optimizer)
     save_file(tensors, folder / "optimizer.safetensors")
-    generators, small = _generators()
-    save_file(generators, folder / "generators.safetensors")
-    whole = {**state, "optimizer": groups, "scaler": parts.scaler.state_dict(), "generators": small}
+    random_states, python = named(of_all)
+    save_file(random_states, folder / "generators.safetensors")
+    whole = {**state, "optimizer": groups, "scaler": parts.scaler.state_dict(), "generators": python}
     write_json(folder / "state.json", whole)
     names = sorted(path.name for path in folder.iterdir())
     for name in names:
@@ -230,28 +240,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
         index, _, name = key.partition(".")
         slots.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _generators() -> tuple[dict[str, Tensor], Any]:
-    """The state of every random generator a run may use."""
-    tensors = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
-    if torch.backends.mps.is_available():
-        tensors["mps"] = torch.mps.get_rng_state()
-    return tensors, {"python": random.getstate()}
-
-
-def _load_generators(tensors: dict[str, Tensor], small: Any) -> None:
-    torch.set_rng_state(tensors["cpu"])
-    version, internal, gauss = small["python"]
-    random.setstate((version, tuple(internal), gauss))
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            if (state := tensors.get(f"cuda.{index}")) is not None:
-                torch.cuda.set_rng_state(state, index)
-    if torch.backends.mps.is_available() and "mps" in tensors:
-        torch.mps.set_rng_state(tensors["mps"])
 
 
 def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

@@ -11,23 +11,40 @@ from typing import Literal
 import torch
 
 from s2s.errors import UserError
+from s2s.training.processes import ALONE, Processes
 
 Precision = Literal["float32", "bfloat16", "float16"]
 _log = logging.getLogger("s2s")
 
 
-def pick_device(wanted: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
-    """The device that was asked for; auto takes a GPU where there is one.
+def pick_device(wanted: Literal["auto", "cpu", "cuda", "mps"], processes: Processes = ALONE) -> torch.device:
+    """The device that was asked for; auto takes a GPU where there is one. Each of several processes has its own GPU.
 
     Raises:
         UserError: the device is not there.
     """
+    if processes.size > 1 and wanted != "cpu":
+        return _own_gpu(wanted, processes)
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return torch.device("cuda" if there["cuda"] else "cpu")
     if not there[wanted]:
         raise UserError(f"device '{wanted}': torch {torch.__version__} sees no such device here; use auto or cpu")
     return torch.device(wanted)
+
+
+def _own_gpu(wanted: Literal["auto", "cuda", "mps"], processes: Processes) -> torch.device:
+    """The GPU with this process's number on its machine, which becomes torch's current one."""
+    count = torch.cuda.device_count()
+    if wanted == "auto" and not count:
+        return torch.device("cpu")
+    if wanted == "mps" or processes.local_size > count:
+        raise UserError(
+            f"device '{wanted}': torch sees {count} CUDA devices here, but each of the {processes.local_size} processes"
+            " that were started on this machine needs one. Start as many as there are (--nproc-per-node), or use cpu"
+        )
+    torch.cuda.set_device(processes.local_rank)
+    return torch.device("cuda", processes.local_rank)
 
 
 def pick_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:
@@ -54,10 +71,16 @@ def has_bfloat16_units() -> bool:
     return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
 
 
-def set_threads(wanted: int | None) -> int:
-    """CPU threads of torch: as asked, else OMP_NUM_THREADS, else one for each core this process may use."""
-    if wanted is None and "OMP_NUM_THREADS" not in os.environ:
-        wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def set_threads(wanted: int | None, processes: Processes = ALONE) -> int:
+    """CPU threads of torch: as asked, else OMP_NUM_THREADS, else one for each core this process may use.
+
+    Several processes on a machine share its cores evenly. torchrun sets OMP_NUM_THREADS to 1 where nobody has set it,
+    so there a 1 says nothing.
+    """
+    unset = ("", "1") if processes.local_size > 1 else ("",)
+    if wanted is None and os.environ.get("OMP_NUM_THREADS", "") in unset:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = max(1, cores // processes.local_size)
     if wanted is not None and wanted != torch.get_num_threads():
         torch.set_num_threads(wanted)
     return torch.get_num_threads()

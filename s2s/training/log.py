@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -148,6 +149,30 @@ class RunLog:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
                     self._writer.add_scalar(f"{event}/{name}", value, progress.update)
+
+
+class Quiet:
+    """The log of all processes but the first: it says only what that one does not know."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def update(self, progress: state.Progress, *, loss: float, rate: float, norm: float, tokens: int) -> None:
+        pass
+
+    def validation(self, progress: state.Progress, validation: Validation, *, best: bool) -> None:
+        pass
+
+    def trouble(self, progress: state.Progress, event: str, text: str) -> None:
+        del progress
+        if event == "out_of_memory":  # any other trouble is one of all
+            print(f"  process {self.rank}: {text}", file=sys.stderr)
+
+    def went_back(self, progress: state.Progress) -> None:
+        pass
+
+    def saved(self) -> None:
+        pass
 
 
 class _Window:

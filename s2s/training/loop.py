@@ -6,20 +6,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 
-from s2s.corpus.batch import Batch
 from s2s.errors import UserError
 from s2s.training.hardware import give_back_pages
-from s2s.training.state import Progress, Run, Settings, Source
+from s2s.training.state import Batch, Progress, Run, Settings
 from s2s.training.step import Step, step
 
 
 def train(run: Run, settings: Settings, progress: Progress) -> str:
     """Train until an end is reached; returns which one, in words. `progress` is carried forward in place."""
     started = time.monotonic() - progress.seconds
-    updates = _stream(run.source, progress, settings.accumulate)
+    updates = _stream(run, progress, settings.accumulate)
     while True:
-        progress.seconds = time.monotonic() - started
-        asked = run.interrupted()
+        progress.seconds, asked = run.processes.agree(time.monotonic() - started, run.interrupted())
         end = asked or _end(settings, progress)
         if not asked and _validation_due(settings, progress, end):
             _validate(run, settings, progress)
@@ -35,27 +33,29 @@ def train(run: Run, settings: Settings, progress: Progress) -> str:
         found = step(run, settings, progress, batches, rate=rate)
         if not found.finite:
             _go_back(run, settings, progress, found, rate)
-            updates = _stream(run.source, progress, settings.accumulate)
+            updates = _stream(run, progress, settings.accumulate)
             continue
         progress.epoch, progress.batch = after
         progress.tokens += found.tokens
         run.log.update(progress, loss=found.loss, rate=rate, norm=found.norm, tokens=found.tokens)
 
 
-def _stream(source: Source, start: Progress, accumulate: int) -> Iterator[tuple[tuple[int, int], list[Batch]]]:
+def _stream(run: Run, start: Progress, accumulate: int) -> Iterator[tuple[tuple[int, int], list[Batch]]]:
     """The batches of one update after another without end, each with the position that follows them.
 
-    An epoch ends with an update, so its last one may have fewer batches.
+    An epoch ends with an update, so its last one may have fewer batches. Each process makes its part of a batch; of one
+    that has fewer rows than there are processes, some make none.
     """
     epoch, batch = start.epoch, start.batch
     while True:
-        plan = source.plan(epoch)
+        plan = run.source.plan(epoch)
         if not plan:
             raise UserError("there is no batch to train on: the corpus has no pairs")
         for first in range(batch, len(plan), accumulate):
             last = min(first + accumulate, len(plan))
             after = (epoch, last) if last < len(plan) else (epoch + 1, 0)
-            yield after, [source.batch(rows, epoch) for rows in plan[first:last]]
+            parts = map(run.processes.part, plan[first:last])
+            yield after, [run.source.batch(rows, epoch) for rows in parts if len(rows)]
         epoch, batch = epoch + 1, 0
 
 
@@ -97,7 +97,7 @@ def _checkpoint_due(settings: Settings, progress: Progress) -> bool:
 def _validate(run: Run, settings: Settings, progress: Progress) -> None:
     """Score the model, let it be kept if it is good, and count what stalls."""
     run.parts.judged.eval()
-    validation = run.validate()
+    validation = run.processes.alone(run.validate)
     run.parts.model.train()
     give_back_pages()
     progress.validated = progress.update
@@ -106,7 +106,7 @@ def _validate(run: Run, settings: Settings, progress: Progress) -> None:
     best = better or (value == progress.best and _lower(loss, progress.best_loss))
     if best:
         progress.best, progress.best_loss, progress.best_update = value, loss, progress.update
-    run.keep(progress, validation.scores, best=best)
+    run.processes.alone(lambda: run.keep(progress, validation.scores, best=best))
     if better:
         progress.stale, progress.since_reduction = 0, 0
     else:

@@ -8,12 +8,31 @@ from typing import Any, Protocol
 
 import torch
 
-from s2s.corpus.batch import Batch
 from s2s.models.loss import Loss
 from s2s.training.checkpoint import Checkpoints, Parts
 from s2s.training.hardware import Precision
+from s2s.training.processes import ALONE, Processes
 from s2s.training.schedule import Schedule
 from s2s.training.stop import Asked
+
+
+class Batch(Protocol):
+    """Examples of whatever kind that the objective takes."""
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """Their numbers."""
+
+    @property
+    def tokens(self) -> int:
+        """How many answers the loss sums over."""
+
+    @property
+    def extent(self) -> str:
+        """How long they are, in words, for messages."""
+
+    def to(self, device: torch.device | str) -> Any:
+        """The same on a device."""
 
 
 class Source(Protocol):
@@ -121,3 +140,5 @@ class Run:
     log: Log
     interrupted: Callable[[], Asked]
     """Whether the end was asked for: with Ctrl-C, or with SIGTERM."""
+    processes: Processes = ALONE
+    """All call the loop with the same; the first alone validates, and keeps, logs and saves what is said here."""

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from s2s.corpus.batch import Batch
 from s2s.errors import UserError
 from s2s.training.hardware import autocast, give_back_pages
-from s2s.training.state import Progress, Run, Settings
+from s2s.training.state import Batch, Progress, Run, Settings
 
 
 class Step(NamedTuple):
@@ -64,17 +63,20 @@ def follow(average: nn.Module, model: nn.Module, *, decay: float) -> None:
 def _gradient(run: Run, settings: Settings, progress: Progress, batches: list[Batch]) -> tuple[float, int]:
     """Leave d(sum of losses / tokens)/dw in the weights; returns the sum of the log-likelihoods, and the tokens.
 
+    Sums and tokens are those of all processes, of which one may have no batch. They meet before the first backward and
+    after the last one, so what happens in between concerns nobody else.
+
     Where a batch does not fit into memory it is cut in two by rows and the update begins again, since a backward that
     was cut short has left some of its gradient behind.
     """
+    tokens = run.processes.total(sum(batch.tokens for batch in batches))
     while True:
         run.parts.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(batch.tokens for batch in batches)
         nll: list[float] = []
         while len(nll) < len(batches) and (part := _backward(run, settings, batches[len(nll)], tokens)) is not None:
             nll.append(part)
         if len(nll) == len(batches):
-            return sum(nll), tokens
+            return run.processes.merge(run.parts.model.parameters(), sum(nll)), tokens
         batches[len(nll) : len(nll) + 1] = _halves(run, progress, batches[len(nll)])
 
 
@@ -107,10 +109,11 @@ def _halves(run: Run, progress: Progress, batch: Batch) -> list[Batch]:
     give_back_pages()
     if run.device.type == "cuda":
         torch.cuda.empty_cache()
-    count, shape = len(batch.rows), f"{batch.source_BS.shape[1]} source and {batch.target_in_BT.shape[1]} target tokens"
+    count = len(batch.rows)
     if count == 1:
         raise UserError(
-            f"out of memory at update {progress.update}: a single pair of {shape} does not fit on {run.device.type}."
+            f"out of memory at update {progress.update}: a single example of {batch.extent} does not fit on"
+            f" {run.device.type}."
             " Leave out long pairs (data.max_source, data.max_target), or take a smaller model or vocabulary"
         )
     progress.splits += 1
@@ -118,7 +121,7 @@ def _halves(run: Run, progress: Progress, batch: Batch) -> list[Batch]:
         run.log.trouble(
             progress,
             "out_of_memory",
-            f"out of memory at update {progress.update}: the batch of {count} pairs ({shape}) is cut in two"
+            f"out of memory at update {progress.update}: the batch of {count} examples ({batch.extent}) is cut in two"
             f" (cut {progress.splits} of this run). If this comes often, lower training.batch_tokens or batch_size",
         )
     middle = count // 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -12,31 +14,14 @@ from s2s.config import Config, Search, beam_keys
 from s2s.config_io import check, merge
 from s2s.errors import UserError
 from s2s.models import Seq2Seq
+from s2s.text.extended import Extended
+from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import UNK
-from s2s.translator.answers import Alignment, Constraints, Translation
+from s2s.translator.answers import Alignment, Asked, Constraints, Sentence, Translation
 from s2s.translator.limits import limits_of
 from s2s.translator.members import Member, Members
 from s2s.translator.unknown import replaced
-
-
-class Asked(NamedTuple):
-    """What a call wants to know of its answers."""
-
-    settings: Search
-    n_best: int
-    token_scores: bool
-    alignments: bool
-    first: int = 0
-
-
-class Sentence(NamedTuple):
-    """A source under way."""
-
-    number: int
-    text: str
-    ids: list[int]
-    constraints: Constraints
 
 
 class Translator:
@@ -49,6 +34,7 @@ class Translator:
         name: of the run.
         languages: codes of source and target.
         device: where the model is.
+        directions: all pairs of codes that the model was trained on, with `languages`; None: that pair alone.
         others: models that answer together with this one; `ensemble` checks that they can.
     """
 
@@ -62,11 +48,13 @@ class Translator:
         name: str,
         languages: tuple[str, str],
         device: torch.device,
+        directions: Sequence[tuple[str, str]] | None = None,
         others: Sequence[Member] = (),
     ) -> None:
         self.model, self.source, self.target = model, source, target
         self.config, self.name, self.device = config, name, device
         self.source_lang, self.target_lang = languages
+        self.directions = directions or [languages]
         self.members = Members((Member(model, config.model.reverse_source), *others), device)
 
     @classmethod
@@ -90,13 +78,39 @@ class Translator:
             name=" + ".join(one.name for one in translators),
             languages=(first.source_lang, first.target_lang),
             device=first.device,
+            directions=first.directions,
             others=[member for one in translators for member in one.members.models][1:],
         )
+
+    def to(self, target: str) -> Translator:
+        """The same model writing another of its languages, which costs nothing. Itself for the language it writes.
+
+        Raises:
+            UserError: it can't.
+        """
+        if target == self.target_lang:
+            return self
+        if not isinstance(self.source, Tagged):
+            raise UserError(f"{self.name}: writes {self.target_lang}, and was not trained for {target[:40]!r} as well")
+        sources = [pair[0] for pair in self.directions if pair[1] == target]
+        return self._along(sources[0] if sources else self.source_lang, target)
+
+    def each_direction(self) -> list[Translator]:
+        """The same model for each of its directions."""
+        return [self._along(*pair) for pair in self.directions]
+
+    def _along(self, source: str, target: str) -> Translator:
+        other = copy(self)
+        other.source_lang, other.target_lang = source, target
+        if isinstance(self.source, Tagged):
+            other.source = replace(self.source, language=target)
+        return other
 
     def translate(
         self,
         texts: Sequence[str],
         *,
+        target: str | None = None,
         n_best: int = 1,
         beam: int | None = None,
         length_penalty: float | None = None,
@@ -112,6 +126,7 @@ class Translator:
 
         Args:
             texts: one sentence each; white space alone is a blank.
+            target: the language to write, of a model with several; None: `target_lang`.
             n_best: answers a text; the beam is at least as wide. Samples come in the order in which they were drawn.
             beam: width of a beam search, also where the run samples; 1 is greedy; None does as the run does.
             length_penalty, max_length, batch_size: the keys of `[search]`; None takes the run's.
@@ -129,16 +144,17 @@ class Translator:
         """
         if n_best < 1:
             raise ValueError(f"n_best must be at least 1, got {n_best}")
+        chosen = self if target is None else self.to(target)
         named = {"length_penalty": length_penalty, "max_length": max_length, "batch_size": batch_size}
         given = {key: value for key, value in named.items() if value is not None}
         asked = Asked(self._settings({**(search or {}), **given}, beam), n_best, token_scores, alignments, first)
         if alignments and not self.members.attend:
             raise UserError(f"{self.name}: alignments need attention, and this model was trained without")
-        results = [[_blank(asked)] for _ in texts]
-        rows = self._sentences(texts, constraints)
+        results = [[asked.blank()] for _ in texts]
+        rows = chosen._sentences(texts, constraints)
         for start in range(0, len(rows), asked.settings.batch_size):
             chunk = rows[start : start + asked.settings.batch_size]
-            for sentence, found in zip(chunk, self._answers(chunk, asked), strict=True):
+            for sentence, found in zip(chunk, chosen._answers(chunk, asked), strict=True):
                 results[sentence.number] = found
         return results
 
@@ -154,7 +170,17 @@ class Translator:
         own = [Constraints()] * len(texts) if constraints is None else constraints
         encoded = self.source.encode_batch(list(texts))
         rows = zip(range(len(texts)), texts, encoded, own, strict=True)
-        return sorted((Sentence(*row) for row in rows if row[2] and row[1].strip()), key=lambda row: len(row.ids))
+        found = (self._sentence(*row) for row in rows if row[2] and row[1].strip())
+        return sorted(found, key=lambda row: len(row.ids))
+
+    def _sentence(self, number: int, text: str, ids: list[int], constraints: Constraints) -> Sentence:
+        target = self.writer(text)
+        ids = Extended(self.source, target.own).encode(text) if target.own else ids
+        return Sentence(number, text, ids, target, constraints)
+
+    def writer(self, source: str) -> Extended:
+        """The target's tokenizer, with ids of their own for the words of a source that can only be copied."""
+        return Extended.of(self.target, source) if self.members.copy else Extended(self.target, {})
 
     def _answers(self, chunk: Sequence[Sentence], asked: Asked) -> list[list[Translation]]:
         found = self._search(chunk, asked)
@@ -170,8 +196,7 @@ class Translator:
     @torch.inference_mode()
     def _search(self, chunk: Sequence[Sentence], asked: Asked) -> list[list[search.Hypothesis]]:
         settings = asked.settings
-        lengths, constraints = [len(row.ids) for row in chunk], [row.constraints for row in chunk]
-        limits = limits_of(settings, self.target, lengths, constraints)
+        limits = limits_of(settings, self.target, chunk)
         penalty = search.LengthPenalty(settings.length_penalty_kind, settings.length_penalty)
         stepper, memory = self.members.stepper, self.members.encode([row.ids for row in chunk])
         if settings.sample:
@@ -230,38 +255,34 @@ class Translator:
     ) -> Translation:
         tokens = found.tokens
         if UNK in tokens and places is not None:
-            text = replaced(tokens, places, self.target, self.source, sentence.text)
+            text = replaced(tokens, places, sentence.target, self.source, sentence.text)
         else:
-            text = self.target.decode(tokens)
+            text = sentence.target.decode(tokens)
         return Translation(
             text,
             found.score,
             found.log_probability,
             found.finished,
-            self.target.pieces(tokens) if asked.token_scores or asked.alignments else None,
+            sentence.target.pieces(tokens) if asked.token_scores or asked.alignments else None,
             found.token_scores if asked.token_scores else None,
             places if asked.alignments else None,
         )
 
     def align(self, source: str, target: str | None = None) -> Alignment | None:
         """Attention weights while writing `target` (or the model's own answer); None for a model without attention."""
-        source_ids = self.source.encode(source)
-        if not source_ids or not self.members.attend:
+        ids = self.source.encode(source)
+        if not ids or not self.members.attend:
             return None
+        sentence = self._sentence(0, source, ids, Constraints())
         if target is None:
             asked = Asked(self._settings({}, 1), 1, token_scores=False, alignments=False)
-            (best,) = self._search([Sentence(0, source, source_ids, Constraints())], asked)[0]
+            (best,) = self._search([sentence], asked)[0]
             target_ids = best.tokens
         else:
-            target_ids = self.target.encode(target)
-        (weights,) = self.members.attention([source_ids], [(0, target_ids)])
-        pieces = [*self.target.pieces(target_ids), "</s>"]
-        return Alignment(self.source.pieces(source_ids), pieces, weights.tolist())
-
-
-def _blank(asked: Asked) -> Translation:
-    pieces: list[str] | None = [] if asked.token_scores or asked.alignments else None
-    return Translation("", 0.0, 0.0, True, pieces, [] if asked.token_scores else None, [] if asked.alignments else None)
+            target_ids = sentence.target.encode(target)
+        (weights,) = self.members.attention([sentence.ids], [(0, target_ids)])
+        pieces = [*sentence.target.pieces(target_ids), "</s>"]
+        return Alignment(self.source.pieces(ids), pieces, weights.tolist())
 
 
 def _same_vocabulary(first: Translator, other: Translator) -> None:

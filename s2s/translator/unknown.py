@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from s2s.text.characters import Characters
+from s2s.text.extended import Extended
+from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import SPECIALS, UNK
 from s2s.text.words import JOINER, Words, split_chunk
 
 
-def replaced(tokens: Sequence[int], alignment: Sequence[int], target: Tokenizer, source: Tokenizer, text: str) -> str:
+def replaced(tokens: Sequence[int], alignment: Sequence[int], target: Extended, source: Tokenizer, text: str) -> str:
     """The text of `tokens` with source words for its unknown ones.
 
     Args:
@@ -27,6 +29,8 @@ def replaced(tokens: Sequence[int], alignment: Sequence[int], target: Tokenizer,
 
 def surfaces(tokenizer: Tokenizer, text: str) -> list[str]:
     """How each token of `tokenizer.encode(text)` stands in the text; pieces of SentencePiece as they are printed."""
+    if isinstance(tokenizer, Tagged):
+        return ["", *surfaces(tokenizer.base, text)]
     if isinstance(tokenizer, Characters):
         return list(text.lower() if tokenizer.lowercase else text)
     if isinstance(tokenizer, Words):

@@ -6,10 +6,15 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from s2s.build import auto
-from s2s.build.compose import Composed, compose, describe, find_recipe, recipes, split_words
+from s2s.build.compose import FREE, Composed, compose, compose_from_run
+from s2s.build.folder import RunFolder
+from s2s.build.model import build_model
+from s2s.build.words import describe, find_recipe, recipes, split_words
+from s2s.config_io import check, merge, parse_overrides
 from s2s.corpus.read import Pair
 from s2s.errors import UserError
 
@@ -113,3 +118,101 @@ def test_pairs_that_stand_in_another_file_are_not_counted(tmp_path: Path, capsys
     assert "30 pairs in" in capsys.readouterr().err
     compose([str(train)], {}, console)
     assert "30 pairs in" in capsys.readouterr().err
+
+
+SIZES = {"model": {"hidden_size": 4, "embedding_size": 4, "layers": 2}}
+FREELY = (
+    "text.subword_sampling=0.1",
+    "model.dropout=0.5",
+    "model.embedding_dropout=0.5",
+    "model.output_dropout=0.5",
+    "model.variational_dropout=true",
+    "model.recurrent_dropout=0.5",
+    "model.word_dropout=0.5",
+    "model.freeze_embeddings=true",
+    "model.coverage_loss=1.0",
+    "model.scheduled_sampling=0.5",
+    "model.scheduled_sampling_updates=7",
+    "model.backend=reference",
+    "model.segment=3",
+)
+
+
+def test_every_free_key_is_tried() -> None:
+    assert {word.partition("=")[0] for word in FREELY} == FREE
+
+
+@pytest.mark.parametrize("word", [word for word in FREELY if word.startswith("model.")])
+def test_free_keys_leave_weights_their_shape_and_meaning(word: str) -> None:
+    """The weights of one model are those of the other, and say the same."""
+    plain = check(SIZES, "plain")
+    other = check(merge(SIZES, parse_overrides([word])), word)
+    assert plain.model != other.model
+    one, two = (build_model(config.model, source_vocabulary=9, target_vocabulary=8).eval() for config in (plain, other))
+    two.load_state_dict(one.state_dict(), strict=True)
+    source, lengths, target = torch.tensor([[4, 5, 6]]), torch.tensor([3]), torch.tensor([[1, 5, 4, 6]])
+    with torch.no_grad():
+        left, right = (model.output(model(source, lengths, target)[0]) for model in (one, two))
+    torch.testing.assert_close(left, right)
+
+
+class TestFromRun:
+    @pytest.fixture
+    def run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The configuration of a run with sides of their own, and new pairs beside it."""
+        monkeypatch.chdir(tmp_path)
+        Path("pairs.tsv").write_text("a\tb\nc\td\ne\tf\n")
+        config = check(merge(SIZES, {"model": {"dropout": 0.1, "decoder": {"dropout": 0.2, "hidden_size": 6}}}), "run")
+        about = {"vocabulary": "", "identity": {}}
+        RunFolder(Path("run")).create(config, about, lambda folder: None)  # noqa: ARG005
+        return Path("run")
+
+    def _compose(self, run: Path, *words: str) -> Composed:
+        return compose_from_run(["pairs.tsv"], parse_overrides(words), run)
+
+    @pytest.mark.parametrize("word", FREELY)
+    def test_free_keys_may_change(self, run: Path, word: str) -> None:
+        config = self._compose(run, word).config
+        assert config.model.decoder.hidden_size == 6
+        key = word.partition("=")[0].removeprefix("model.")
+        if key in type(config.model.decoder).model_fields:
+            config = self._compose(run, f"model.encoder.{key}={word.partition('=')[2]}").config
+            assert getattr(config.model.encoder, key)
+
+    def test_what_is_not_said_stays(self, run: Path) -> None:
+        model = self._compose(run, "model.encoder.dropout=0.3").config.model
+        assert (model.side("encoder").dropout, model.side("decoder").dropout) == (0.3, 0.2)
+
+    @pytest.mark.parametrize(
+        ("word", "said"),
+        [
+            ("model.layers=1", "model.layers is 2, not 1"),
+            ("model.encoder.layers=1", "model.layers is 2, not 1 (encoder) and 2 (decoder)"),
+            (
+                "model.hidden_size=8",
+                "model.hidden_size is 4 (encoder) and 6 (decoder), not 8 (encoder) and 6 (decoder)",
+            ),
+            ("model.reverse_source=true", "model.reverse_source is False, not True"),
+            ("model.encoder.layer_norm=true", "model.layer_norm is False, not True (encoder) and False (decoder)"),
+            ("model.embeddings=vectors.txt", "model.embeddings is None, not "),
+            ("text.lowercase=true", "text.lowercase is False, not True"),
+        ],
+    )
+    def test_what_decides_the_weights_may_not(self, run: Path, word: str, said: str) -> None:
+        with pytest.raises(UserError, match="--init-from run: the weights fit only their own model") as caught:
+            self._compose(run, word)
+        assert said in str(caught.value)
+
+    def test_the_same_in_other_words_is_no_change(self, run: Path) -> None:
+        assert self._compose(run, "model.decoder.layers=2", "model.encoder.hidden_size=4").config.model.layers == 2
+
+
+def test_paths_of_word_vectors_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.tsv").write_text("a\tb\nc\td\ne\tf\n")
+    words = ("model.embeddings=all.txt", "model.encoder.embeddings=left.txt", "model.tie=none")
+    model = _compose("pairs.tsv", *words)[0].config.model
+    assert model.embeddings == model.side("decoder").embeddings == str(tmp_path / "all.txt")
+    assert model.encoder.embeddings == str(tmp_path / "left.txt")
+    assert model.decoder.embeddings is None
+    assert _compose("pairs.tsv")[0].config.model.embeddings is None

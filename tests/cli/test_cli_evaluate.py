@@ -135,7 +135,7 @@ def test_perplexity_is_of_the_sums(dates: Path, here: Path) -> None:
         for source, target in (("May 1, 2001", "2001-05-01"), ("JUNE 9, 1975", "9 6 75")):
             ids = translator.target.encode(target)
             source_ids = translator.source.encode(source)[::-1]  # this recipe reverses the source
-            features, _ = translator.model(
+            features, *_ = translator.model(
                 torch.tensor([source_ids]), torch.tensor([len(source_ids)]), torch.tensor([[1, *ids]])
             )
             logits = translator.model.output(features)[0]

@@ -151,7 +151,7 @@ class TestMachinery:
 
         monkeypatch.setattr(training, "sequence_loss", small)
         said = train(*DATES, "-o", "run", "model.output_dropout=0").err
-        assert "out of memory at update 1: the batch of 32 pairs" in said
+        assert "out of memory at update 1: the batch of 32 examples" in said
         left, right = (load_file(here / run / "checkpoints/step-14/model.safetensors") for run in ("run", "whole"))
         for name, tensor in left.items():
             torch.testing.assert_close(tensor, right[name], rtol=1e-3, atol=1e-3)

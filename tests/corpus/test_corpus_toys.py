@@ -1,4 +1,4 @@
-"""The date task: the mix, the targets, no shared day, repeatable; and its TSV file."""
+"""The date task (the mix, the targets, no shared day, repeatable), its TSV file, and the sums."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from s2s.corpus.read import Pair, read_pairs
 from s2s.corpus.split import overlap
-from s2s.corpus.toys import FIRST_DAY, LAST_DAY, dates, write_tsv
+from s2s.corpus.toys import FIRST_DAY, LAST_DAY, addition, dates, write_tsv
 from s2s.errors import UserError
 
 NUMERIC = re.compile(r"\d{1,2}/\d{1,2}/\d\d")
@@ -90,3 +90,36 @@ def test_tsv_refuses_what_it_cannot_keep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"pair 2 holds a tab or a line end.*Write JSON lines"):
         write_tsv(tmp_path / "a.tsv", [Pair("a", "b"), Pair("a\tb", "c")])
     assert not (tmp_path / "a.tsv").exists()
+
+
+# ---- sums ----
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 400), st.integers(0, 60), st.integers(0, 60), st.integers(0, 99))
+def test_sums_are_right_and_no_question_is_asked_twice(train: int, valid: int, test: int, seed: int) -> None:
+    splits = addition(train=train, valid=valid, test=test, seed=seed)
+    assert {name: len(pairs) for name, pairs in splits.items()} == {"train": train, "valid": valid, "test": test}
+    pairs = [pair for pairs in splits.values() for pair in pairs]
+    assert all(re.fullmatch(r"(0|[1-9]\d{0,2})\+(0|[1-9]\d{0,2})", pair.source) for pair in pairs)
+    assert all(str(sum(map(int, pair.source.split("+")))) == pair.target for pair in pairs)
+    assert len({frozenset(pair.source.split("+")) for pair in pairs}) == len(pairs)  # b+a is a+b
+    assert splits == addition(train=train, valid=valid, test=test, seed=seed)
+
+
+def test_the_published_number_of_sums() -> None:
+    splits = addition(train=45_000, valid=0, test=5_000, seed=1)
+    assert [len(splits[name]) for name in ("train", "test")] == [45_000, 5_000]
+    assert splits["train"][:50] != addition(train=45_000, valid=0, test=5_000, seed=2)["train"][:50]
+    first = [int(pair.source.split("+")[0]) for pair in splits["train"][:600]]  # before short questions run out
+    assert sum(number < 10 for number in first) / 600 == pytest.approx(0.37, abs=0.1)
+    assert sum(number > 99 for number in first) / 600 == pytest.approx(0.30, abs=0.1)
+    assert any(a > b for a, b in (map(int, pair.source.split("+")) for pair in splits["train"][:50]))
+    sides = [(len(pair.source), len(pair.target)) for pairs in splits.values() for pair in pairs]
+    assert max(sides) == (7, 4)
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 0), (-1, 5, 5), (200_000, 0, 1)])
+def test_bad_numbers_of_sums(sizes: tuple[int, int, int]) -> None:
+    with pytest.raises(UserError, match=r"addition task has 1 to 200,000 pairs and no negative size, got \{'train'"):
+        addition(train=sizes[0], valid=sizes[1], test=sizes[2], seed=1)

@@ -7,6 +7,8 @@ import pytest
 from s2s.corpus.examples import Drawn, Encoded, Example, encode_pairs
 from s2s.corpus.formats import Pair
 from s2s.text.subwords import Subwords
+from s2s.text.vocab import UNK
+from s2s.text.words import Words
 
 PAIRS = [Pair(f"the lowest newest widest {n} newer lower wider", f"lowest {n} newest") for n in range(20)]
 
@@ -66,3 +68,13 @@ def held_to() -> Callable[[str, float], int]:
 def test_nothing_to_draw() -> None:
     tokenizer = Subwords.train("bpe", [pair.source for pair in PAIRS], vocab_size=60)
     assert tokenizer.sample_batch([], strength=0.1, seed=1) == []
+
+
+def test_extended_pairs_share_the_ids_of_unknown_words() -> None:
+    tokenizer = Words.train(["the man sees"])
+    size = len(tokenizer.vocabulary)
+    pairs = [Pair("Zaphod sees Ford", "Ford Arthur Zaphod"), Pair("the man", "Ford the")]
+    the, man, sees = tokenizer.encode("the man sees")
+    unlike, plain = encode_pairs(pairs, tokenizer, tokenizer, extended=True)
+    assert (unlike.source, unlike.target) == ([size, sees, size + 1], [size + 1, UNK, size])
+    assert plain == encode_pairs(pairs, tokenizer, tokenizer)[1] == Example([the, man], [UNK, the])

@@ -93,10 +93,9 @@ def test_coverage_loss_is_only_in_what_is_minimised(preset: str | None) -> None:
     plain, with_coverage = (sequence_loss(model, BATCH, coverage=share) for share in (0.0, 0.7))
     assert torch.equal(plain.nll, with_coverage.nll)
     with torch.no_grad():
-        _, weights_BTS = model(BATCH.source_BS, BATCH.source_lengths_B, BATCH.target_in_BT)
+        _, weights_BTS, _ = model(BATCH.source_BS, BATCH.source_lengths_B, BATCH.target_in_BT)
         extra = 0.0 if weights_BTS is None else 0.7 * float(coverage_loss(weights_BTS, BATCH.target_out_BT != 0))
         assert float(with_coverage.total - plain.total) == pytest.approx(extra)
-        assert float(sequence_loss(model, BATCH, coverage=0.7).total) == pytest.approx(float(plain.total))
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -136,7 +135,7 @@ def test_gradcheck(preset: str) -> None:
     def loss(*values: Tensor) -> Tensor:
         replaced = dict(zip(chosen, values, strict=True))
         arguments = (batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
-        features, weights = torch.func.functional_call(model, replaced, arguments)
+        features, weights, _ = torch.func.functional_call(model, replaced, arguments)
         real = batch.target_out_BT != 0
         nll = F.cross_entropy(model.output(features[real]), batch.target_out_BT[real])
         return nll + 0.3 * coverage_loss(weights, real)

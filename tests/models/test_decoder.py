@@ -29,19 +29,19 @@ BATCH = pairs(SOURCES, TARGETS)
 def by_steps(model: Seq2Seq, target_BT: Tensor, memory: Memory) -> Tensor:
     state, features = model.decoder.begin(memory), []
     for token_B in target_BT.unbind(1):
-        feature, state = model.decoder.step(token_B, state, memory)
-        features.append(feature)
+        decoded, state = model.decoder.step(token_B, state, memory)
+        features.append(decoded.features)
     return torch.stack(features, 1)
 
 
 def assert_forward_is_a_loop(model: Seq2Seq) -> None:
     with torch.no_grad():
         memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
-        whole, weights = model.decoder(BATCH.target_in_BT, memory)
+        whole, weights, _ = model.decoder(BATCH.target_in_BT, memory)
         torch.testing.assert_close(whole, by_steps(model, BATCH.target_in_BT, memory), rtol=1e-9, atol=1e-11)
         embedded = model.decoder.embedding(BATCH.target_in_BT)
         if model.decoder.attention is not None:
-            stepwise, weights_2 = model.decoder._stepwise(embedded, memory)
+            stepwise, weights_2, _ = model.decoder._stepwise(embedded, memory)
             torch.testing.assert_close(whole, stepwise, rtol=1e-9, atol=1e-11)
             torch.testing.assert_close(weights, weights_2, rtol=1e-9, atol=1e-11)
     spread = whole.std(0)
@@ -72,7 +72,7 @@ def test_luong_by_hand() -> None:
     model = tiny_model("luong")
     decoder = model.decoder
     memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
-    features, _ = decoder(BATCH.target_in_BT, memory)
+    features = decoder(BATCH.target_in_BT, memory).features
     hidden, _ = decoder.stack.layers[0](decoder.embedding(BATCH.target_in_BT), None, memory.seeds[0])
     row, step = 0, 2
     scores = [hidden[row, step] @ decoder.attention.key(memory.values[row, j]) for j in range(4)]
@@ -88,7 +88,7 @@ def test_bahdanau_by_hand() -> None:
     model = tiny_model("bahdanau")
     decoder = model.decoder
     memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
-    features, weights = decoder(BATCH.target_in_BT, memory)
+    features, weights, _ = decoder(BATCH.target_in_BT, memory)
     cell, state = decoder.stack.layers[0].cell, memory.seeds[0]
     for step, token in enumerate(BATCH.target_in_BT.unbind(1)):
         embedded = decoder.embedding.table(token)
@@ -105,8 +105,8 @@ def test_joey_feeds_the_attentional_vector() -> None:
     memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
     state = model.decoder.begin(memory)
     assert state.fed.eq(0).all()
-    feature, state = model.decoder.step(BATCH.target_in_BT[:, 0], state, memory)
-    torch.testing.assert_close(state.fed, feature)
+    decoded, state = model.decoder.step(BATCH.target_in_BT[:, 0], state, memory)
+    torch.testing.assert_close(state.fed, decoded.features)
 
 
 @pytest.mark.parametrize("preset", ["book", "joey", None])
@@ -152,7 +152,7 @@ def test_the_same_masks_give_the_same_numbers_both_ways(query: Query, core: str,
             torch.manual_seed(8)
             results.append(way(embedded, memory))
         torch.manual_seed(9)
-        other, _ = model.decoder._at_once(embedded, memory)
+        other = model.decoder._at_once(embedded, memory).features
     torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-11)
     assert not torch.allclose(results[0][0], other)
 
@@ -178,7 +178,7 @@ def test_gradcheck(core: str, preset: str | None) -> None:
     def loss(*values: Tensor) -> Tensor:
         replaced = dict(zip(chosen, values, strict=True))
         arguments = (batch.source_BS, batch.source_lengths_B, batch.target_in_BT)
-        features, _ = torch.func.functional_call(model, replaced, arguments)
+        features, *_ = torch.func.functional_call(model, replaced, arguments)
         real = batch.target_out_BT != 0
         return F.cross_entropy(model.output(features[real]), batch.target_out_BT[real])
 

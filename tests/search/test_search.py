@@ -192,7 +192,7 @@ def test_real_models_keep_sentences_and_beams_apart(core: str, preset: str | Non
             written = [*hypothesis.tokens, EOS] if hypothesis.finished else hypothesis.tokens
             inputs = torch.tensor([[BOS, *hypothesis.tokens][: len(written)]])
             with torch.no_grad():
-                features, _ = model.decoder(inputs, memory)
+                features = model.decoder(inputs, memory).features
                 logits = model.output(features)[0].log_softmax(-1)
             total = sum(float(row_V[token]) for row_V, token in zip(logits, written, strict=True))
             assert hypothesis.log_probability == pytest.approx(total, abs=1e-6)

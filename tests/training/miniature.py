@@ -17,6 +17,7 @@ from s2s.corpus.batch import Batch, make_batch, plan_epoch
 from s2s.corpus.examples import Example
 from s2s.models import Seq2Seq, sequence_loss
 from s2s.training.checkpoint import Checkpoints, Parts, save_weights
+from s2s.training.processes import ALONE, Processes
 from s2s.training.schedule import Schedule
 from s2s.training.state import Progress, Run, Settings
 from s2s.training.stop import Asked
@@ -104,17 +105,19 @@ class Miniature:
         interrupt_after: int | None = None,
         seed: int = 1,
         ema: bool = False,
+        dropout: float = 0.3,
+        processes: Processes = ALONE,
         **changes: Any,
     ) -> None:
         torch.manual_seed(seed)
-        self.model: Seq2Seq = tiny_model("joey", layers=2, dropout=0.3, dtype=torch.float32).train()
+        self.model: Seq2Seq = tiny_model("joey", layers=2, dropout=dropout, dtype=torch.float32).train()
         self.optimizer = _optimizer(optimizer, self.model)
         self.parts = Parts(self.model, self.optimizer, torch.amp.GradScaler("cpu", enabled=False))
         if ema:
             self.parts = replace(self.parts, ema=deepcopy(self.model).requires_grad_(False))
         self.notes = Notes()
         self.folder = folder
-        self.checkpoints = Checkpoints(folder / "checkpoints", keep=2)
+        self.checkpoints = Checkpoints(folder / "checkpoints", keep=2, processes=processes)
         self.kept: list[int] = []
         self.asked = 0
         self._scores = scores
@@ -132,6 +135,7 @@ class Miniature:
             identity={"corpus": "x"},
             log=self.notes,
             interrupted=self.interrupted,
+            processes=processes,
         )
         self.run = replace(run, **changes)
 

@@ -166,7 +166,7 @@ def test_cuts_are_counted_and_said(tmp_path: Path) -> None:
     made.train(updates=4)
     assert made.progress.splits == 3
     assert len(made.notes.troubles) == 2  # the first, the second, the fourth ... time
-    assert "the batch of 3 pairs" in made.notes.troubles[0]
+    assert "the batch of 3 examples" in made.notes.troubles[0]
     assert "cut 1 of this run" in made.notes.troubles[0]
     assert made.restore().splits == made.progress.splits
 
@@ -174,7 +174,7 @@ def test_cuts_are_counted_and_said(tmp_path: Path) -> None:
 def test_a_single_pair_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     made = Miniature(tmp_path)
     made.run = replace(made.run, objective=Small(made, 0))
-    with pytest.raises(UserError, match=r"out of memory at update 1: a single pair of \d+ source and \d+ target"):
+    with pytest.raises(UserError, match=r"out of memory at update 1: a single example of \d+ source and \d+ target"):
         made.train(updates=4)
 
 

@@ -1,0 +1,121 @@
+"""A run of a sequence task."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from s2s.build.folder import RunFolder
+from s2s.build.predictor import Judge, build_predictor, build_task, choose_loss
+from s2s.build.say import say
+from s2s.build.trainee import Start, Trainee
+from s2s.config import Config
+from s2s.errors import UserError
+from s2s.models import Predictor, predictor_loss
+from s2s.tasks import Task
+from s2s.tasks.batch import TaskSource
+from s2s.training.checkpoint import load_weights
+from s2s.training.hardware import keep_pages, pick_device, pick_precision, set_threads
+from s2s.training.log import Validation
+
+
+def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee:
+    """Task and model.
+
+    Raises:
+        UserError: a task that cannot be made, or weights of another one.
+    """
+    training = config.training
+    task = build_task(config.data)
+    loss = choose_loss(training, task)
+    keep_pages()
+    threads = set_threads(start.threads(config), start.processes)
+    device = pick_device(training.device, start.processes)
+    precision = pick_precision(training.precision, device)
+    random.seed(training.seed)
+    torch.manual_seed(training.seed)
+    model = build_predictor(config.model, task)
+    belongs = task_hash(task)
+    if start.init_from is not None:
+        check_task(load_weights(RunFolder(start.init_from).weights, model), task, RunFolder(start.init_from))
+    if start.before is not None:
+        check_task(start.before.about, task, start.before.folder)
+    identity = {
+        "corpus": belongs,
+        "threads": threads,
+        "world_size": start.processes.size,
+        "torch": torch.__version__,
+        "device": device.type,
+        "precision": precision,
+    }
+    assert training.batch_size is not None, "the configuration was checked"
+    judge = Judge(task, loss, device, precision, training.batch_size)
+    rows = task.splits.valid[: config.data.valid_size]
+    _say(config, task, model, identity, console)
+    return Trainee(
+        config,
+        model.to(device),
+        identity,
+        belongs,
+        source=TaskSource(task, task.splits.train, training.batch_size, training.seed),
+        objective=lambda _: partial(predictor_loss, model, loss=loss),
+        judge=partial(_validator, judge, rows),
+        about={"task": task.name},
+        fill=_nothing,
+    )
+
+
+def _validator(judge: Judge, rows: range, _folder: RunFolder, model: Predictor) -> Callable[[], Validation]:
+    def validate() -> Validation:
+        started = time.monotonic()
+        return Validation(judge(model, rows).scores(), [], time.monotonic() - started)
+
+    return validate
+
+
+def _nothing(_folder: Path) -> None:
+    """A task is made from the configuration alone."""
+
+
+def task_hash(task: Task) -> str:
+    """Identifies a task by its first examples of each part."""
+    digest = hashlib.sha256(task.name.encode())
+    for part in (task.splits.train, task.splits.valid, task.splits.test):
+        series = task.draw(part[:16], 0)
+        for array in (series.inputs, series.lengths, series.targets):
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def check_task(metadata: dict[str, Any] | Any, task: Task, folder: RunFolder) -> None:
+    """Weights (or `run.json`) name the same task.
+
+    Raises:
+        UserError: they don't.
+    """
+    if metadata.get("vocabulary") != task_hash(task):
+        raise UserError(
+            f"{folder.path}: was trained on another task than {task.name} as it is configured now (data.task,"
+            " data.length, data.seed, or the files it is read from); put these back as they were"
+        )
+
+
+def _say(config: Config, task: Task, model: Predictor, identity: dict[str, Any], console: Console) -> None:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    place = f"{identity['device']}, {identity['precision']}"
+    if identity["device"] == "cpu":
+        place += f", {identity['threads']} threads" if identity["threads"] > 1 else ", 1 thread"
+    say(
+        console,
+        f"task {task.name}: {len(task.splits.train):,} examples an epoch, {parameters:,} parameters"
+        f" ({config.model.core}); {place}",
+    )
+    say(console, task.note)

@@ -1,0 +1,5 @@
+"""The command line: one function a verb, no logic. Heavy imports are inside the verbs: `s2s --help` answers at once."""
+
+from s2s.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,9 @@
+"""Pictures that are readable in print: attention maps, learning curves, states and gates over time."""
+
+from __future__ import annotations
+
+from s2s.plots.attention import attention_map
+from s2s.plots.curves import learning_curve
+from s2s.plots.states import Panel, state_map
+
+__all__ = ["Panel", "attention_map", "learning_curve", "state_map"]
