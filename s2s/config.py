@@ -281,6 +281,8 @@ class Config(Section):
             return self
         if not self.data.task:
             raise ValueError("model.kind = 'predictor' needs data.task, such as 'adding'")
+        if unread := [key for key in _OF_TEXTS if _changed(self, key)]:
+            raise ValueError(f"a predictor does not read {', '.join(unread)}; leave these keys out")
         if self.training.batch_size is None:
             raise ValueError("a predictor needs training.batch_size, the examples a batch")
         if self.training.metric not in ("loss", "exact_match", "token_accuracy"):
@@ -315,6 +317,14 @@ class Config(Section):
                 " whatever stands in its training text, so there is nothing to replace"
             )
         return self
+
+
+_OF_TEXTS = (
+    *(f"data.{key}" for key in ("corpus", "train", "valid", "test", "train_size", "mix")),
+    *(f"model.{key}" for key in ("embedding_dropout", "word_dropout", "embeddings", "reverse_source", "copying")),
+    *(f"training.{key}" for key in ("label_smoothing", "batch_tokens", "pool")),
+)
+"""Keys that do nothing for a predictor."""
 
 
 def _changed(config: Config, key: str) -> bool:

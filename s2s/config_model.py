@@ -129,10 +129,11 @@ class Model(Section):
         [0.0, 0.25, 0.5, 0.9, 0.99], min_length=1, description="Statistical RU: decays of its averages."
     )
     variant: Literal["full", "iid", "recurrent", "multiscale"] = Field("full", description="Statistical RU: ablation.")
-    pooling: Literal["last", "state", "mean", "attention"] = Field(
-        "last",
-        description="Predictor: what its answer is read from: the last output, the last state (of each direction), the"
-        " mean of all outputs, or what one learned query attends to. An answer at each step needs none.",
+    pooling: Literal["state", "last", "mean", "attention"] = Field(
+        "state",
+        description="Predictor: what its answer is read from: the last state of each direction, the output at the last"
+        " step (of which a backward direction has read no more), the mean of all outputs, or what one learned query"
+        " attends to. An answer at each step needs none.",
     )
     input_layer: bool = Field(
         False, description="Predictor: an affine layer (of symbols: an embedding) of embedding_size before the core."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from s2s import plots
 from s2s.build.folder import RunFolder
 from s2s.build.looking import draw_states
 from s2s.build.predicting import check_task
-from s2s.build.predictor import Judge, Judged, build_predictor, build_task, choose_loss
+from s2s.build.predictor import Judge, Judged, build_predictor, build_task, choose_loss, judging_size
 from s2s.build.say import say
 from s2s.config import Config
 from s2s.errors import MissingExtraError
@@ -28,6 +27,8 @@ from s2s.training.hardware import pick_device, pick_precision, set_threads
 _PARTS = 20
 """Of all lengths; a part in which something is wrong is told in as many smaller ones as `_FINER`."""
 _FINER = 5
+_MOST_WHOLE = 20_000
+"""Examples up to which all that there are of a task are scored."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load_predictor(
     place = pick_device(device)
     model = build_predictor(config.model, task)
     check_task(load_weights(folder.weights, model), task, folder)
-    size = config.training.batch_size or 100
+    size = judging_size(config.training, task)
     precision = pick_precision(config.training.precision, place)
     judge = Judge(task, choose_loss(config.training, task), place, precision, size)
     return Answering(folder, config, task, model.to(place).eval(), judge)
@@ -69,7 +70,7 @@ def task_scores(run: Answering) -> dict[str, Any]:
     scores: dict[str, Any] = {"task": run.task.name, "n": len(judged.right_N), **judged.scores()}
     if len(set(judged.lengths_N.tolist())) > 1:
         scores["by_length"] = by_length(judged)
-    if run.task.splits.whole is not None:
+    if run.task.splits.whole is not None and len(run.task.splits.whole) <= _MOST_WHOLE:
         whole = run.judge(run.model, run.task.splits.whole)
         scores["whole"] = {"n": len(whole.right_N), **whole.scores()}
     return scores
@@ -131,13 +132,14 @@ def finish_task(path: Path, console: Console) -> None:
 
 
 def draw_task(run: Answering, folder: Path, console: Console, *, row: int | None = None) -> None:
-    """Learning curve, and states and gates over one test example; a missing matplotlib is said, not fatal."""
+    """Learning curve, and states and gates over a test example (of this number); no matplotlib is said, not fatal."""
     title = run.config.name or run.folder.path.resolve().name
     try:
-        rows = [json.loads(line) for line in run.folder.metrics.read_text(encoding="utf-8").splitlines()]
+        rows = run.folder.log_lines()
         unit = "squared error" if run.judge.loss == "mse" else "nats an answer"
         plots.learning_curve(folder / "learning-curve.png", rows, metric="exact_match", title=title, unit=unit)
-        draw_states(run.model, run.task, folder, row=telling_row(run.task) if row is None else row, title=title)
+        shown = telling_row(run.task) if row is None else run.task.splits.test[row]
+        draw_states(run.model, run.task, folder, row=shown, title=title, mark="" if row is None else f"-{row}")
         say(console, f"pictures: {folder}")
     except MissingExtraError as missing:
         say(console, f"no pictures: {missing}")

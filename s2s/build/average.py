@@ -52,6 +52,11 @@ def average(runs: Sequence[Path], out: Path, wanted: Wanted, *, overwrite: bool,
         raise UserError(f"{out}: is one of the runs that are averaged; choose another folder with -o")
     folders = [RunFolder(run) for run in runs]
     config, about = folders[0].read()
+    if config.data.task:
+        raise UserError(
+            f"{runs[0]}: answers a sequence task; only models of texts can be averaged. training.ema averages while"
+            " training, and is for all"
+        )
     for folder in folders[1:]:
         if folder.read()[1]["vocabulary"] != about["vocabulary"]:
             raise UserError(f"{folder.path}: has another vocabulary than {runs[0]}; only models of one can be averaged")

@@ -170,6 +170,8 @@ def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path)
     else:
         languages = {"source_lang": old.data.source_lang, "target_lang": old.data.target_lang}
         data = {"data": {"train": list(inputs), **languages}} if inputs else {}
+        if old.data.task:
+            data = {"data": old.data.model_dump(mode="json")}
         wanted = merge({"name": _stem(inputs[0]) if inputs else old.name}, data, extra)
     config = _absolute(check(merge(tree, wanted), f"{run} and command line"))
     before, now = _decisive(_absolute(old)), _decisive(config)

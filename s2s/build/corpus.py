@@ -138,6 +138,11 @@ def _section(data: Data, mixed: Mixed, main: tuple[str, str]) -> Data:
 
     File suffixes count where the main languages have names, so that a suffix alone makes no second language.
     """
+    if mixed.corpus in GENERATORS:
+        raise UserError(
+            f"[[data.mix]] corpus = {mixed.corpus!r}: is generated, expected a corpus card or files (train); only the"
+            " main corpus can be generated"
+        )
     found = languages_of(mixed.train)
     own = {
         "corpus": mixed.corpus,
@@ -228,8 +233,16 @@ def _maps(data: Data, files: Sequence[Sequence[str]]) -> bool:
     return whole and (data.mapped == "always" or (data.mapped == "auto" and size >= LARGE))
 
 
+def _keys(data: Data, paths: Sequence[str]) -> tuple[str, str]:
+    """Where JSON lines have their sides: by language as it was said, or as the file's name says; else by side."""
+    found = languages_of(paths)
+    source = found[0] if data.source_lang in ("", SOURCE) else data.source_lang
+    target = found[1] if data.target_lang in ("", TARGET) else data.target_lang
+    return source or "source", target or "target"
+
+
 def _map(data: Data, paths: Sequence[str], *, stdin: Path | None, notes: list[str]) -> MappedPairs:  # noqa: ARG001
-    keys = (data.source_lang or "source", data.target_lang or "target")
+    keys = _keys(data, paths)
     root = Path(data.store) if data.store else resources.cache() / "stores"
     store = open_store(paths, root, format=data.format, skip_bad=data.skip_bad, source_key=keys[0], target_key=keys[1])
     if store.manifest.bad:
@@ -241,11 +254,16 @@ def _read(data: Data, paths: Sequence[str], *, stdin: Path | None, notes: list[s
     if not paths:
         return []
     places: list[str | Path] = [stdin if path == STDIN and stdin is not None else path for path in paths]
-    keys = (data.source_lang or "source", data.target_lang or "target")
+    keys = _keys(data, paths)
     try:
         result = read_pairs(places, format=data.format, skip_bad=data.skip_bad, source_key=keys[0], target_key=keys[1])
     except UserError as error:
-        raise UserError(str(error).replace(str(stdin), "standard input")) from None
+        raise UserError(_worded(str(error), stdin)) from None
     if result.bad:
-        notes.append(f"skipped {result.bad:,} bad lines of {result.where.replace(str(stdin), 'standard input')}")
+        notes.append(f"skipped {result.bad:,} bad lines of {_worded(result.where, stdin)}")
     return result.pairs
+
+
+def _worded(text: str, stdin: Path | None) -> str:
+    """The place where standard input was spooled to, by its name."""
+    return text if stdin is None else text.replace(str(stdin), "standard input")

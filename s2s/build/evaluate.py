@@ -125,15 +125,21 @@ def _is_task(run: Path) -> bool:
     return bool(RunFolder(run).read()[0].data.task)
 
 
+_TEXTS_ONLY = ("systems", "data", "to", "beam", "batch_size", "output", "bootstrap", "own", "tables", "report")
+"""Words of `Wanted` that do nothing for sequence tasks."""
+
+
 def _evaluate_tasks(wanted: Wanted) -> tuple[dict[str, Any], str]:
     """Each run of a sequence task on the test examples of its own task."""
     if texts := [str(run) for run in wanted.runs if not _is_task(run)]:
         raise UserError(f"{', '.join(texts)}: writes text, and the others answer sequence tasks; evaluate them apart")
-    if wanted.systems or wanted.data or wanted.search or wanted.own:
+    given = {key: getattr(wanted, key) for key in _TEXTS_ONLY}
+    if idle := [key.replace("own", "metric").replace("_", "-") for key, value in given.items() if value]:
         raise UserError(
-            "runs of sequence tasks are scored on their own test examples: leave out --data, --system, --metric and"
-            " keys of [search]"
+            f"runs of sequence tasks are scored on their own test examples: leave out --{', --'.join(idle)}"
         )
+    if wanted.search:
+        raise UserError("runs of sequence tasks do not search: leave out the keys of [search]")
     found = [{"run": str(run), **task_scores(load_predictor(run, device=wanted.device))} for run in wanted.runs]
     text = "\n\n".join(f"{scores['run']}\n{scores_text(scores)}" for scores in found)
     return found[0] if len(found) == 1 else {"systems": found}, text

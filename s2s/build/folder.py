@@ -72,6 +72,18 @@ class RunFolder:
         """What was read from standard input."""
         return self.path / "stdin.txt"
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; nothing of one that is not there, nor half a line of a killed process."""
+        if not self.metrics.is_file():
+            return []
+        found = []
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
     def exists(self) -> bool:
         """Whether the folder holds a run."""
         return self.config.is_file() and self._about() is not None

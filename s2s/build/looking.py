@@ -14,7 +14,7 @@ from s2s.cores import Bidirectional, Recurrent, Stack
 from s2s.cores.trace import trace
 from s2s.models import Predictor
 from s2s.plots import Panel, state_map
-from s2s.tasks import Task
+from s2s.tasks import Symbols, Task
 
 
 @torch.no_grad()
@@ -36,11 +36,16 @@ def stack_panels(stack: Stack, inputs: Tensor) -> list[tuple[str, list[Panel]]]:
         traces = [trace(way, x_BTI) for _, way in ways]
         for (called, _), seen in zip(ways, traces, strict=True):
             panels = [Panel("output", _first(seen.outputs), signed=bool((seen.outputs < 0).any()))]
-            found.append((called, panels + [Panel(gate, _first(values)) for gate, values in seen.gates.items()]))
+            found.append((called, panels + [_gate(gate, _first(values)) for gate, values in seen.gates.items()]))
         out_BTO = torch.cat([seen.outputs for seen in traces], -1)
         adds = stack.residual and number > 1 and out_BTO.shape == x_BTI.shape
         x_BTI = out_BTO + x_BTI if adds else out_BTO
     return found
+
+
+def _gate(name: str, values_TH: np.ndarray) -> Panel:
+    """A gate from 0 to 1; shares of an average fall with time, so nearly the largest is as dark as it gets."""
+    return Panel(name, values_TH, top=float(np.quantile(values_TH, 0.98)) if name == "share" else None)
 
 
 def _first(values_BTH: Tensor) -> np.ndarray:
@@ -48,19 +53,25 @@ def _first(values_BTH: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def draw_states(model: Predictor, task: Task, folder: Path, *, row: int, title: str) -> list[Path]:
-    """State and gate maps of every layer over one example of a task, and where its attention looked."""
+def draw_states(model: Predictor, task: Task, folder: Path, *, row: int, title: str, mark: str = "") -> list[Path]:
+    """State and gate maps of every layer over one example of a task, and where its attention looked.
+
+    `mark` goes into the names of the files.
+    """
     series = task.draw([row], 0)
     device = next(model.parameters()).device
     inputs, lengths = torch.from_numpy(series.inputs).to(device), torch.from_numpy(series.lengths)
     events = {name: int(steps[0]) for name, steps in series.events.items() if steps[0] >= 0}
-    said = f"{title}, test example of {int(lengths[0]):,} steps"
+    number = row - task.splits.test.start
+    said = f"{title}, test example {number:,} of {int(lengths[0]):,} steps"
+    steps = [str(step) for step in series.inputs[0].tolist()] if isinstance(task.inputs, Symbols) else None
     paths = []
     panels = stack_panels(model.stack, model.reader(inputs))
     weights_BT = model(inputs, lengths).weights_BT
     if weights_BT is not None:
-        panels.append(("attention", [Panel("attention", weights_BT[0, :, None].float().cpu().numpy())]))
+        weights_T1 = weights_BT[0, :, None].float().cpu().numpy()
+        panels.append(("attention", [Panel("attention", weights_T1, top=float(weights_T1.max()))]))
     for name, maps in panels:
-        paths.append(folder / f"states-{name}.png" if name != "attention" else folder / "attention.png")
-        state_map(paths[-1], maps, events=events, title=said, sort=name != "attention")
+        paths.append(folder / f"{name if name == 'attention' else f'states-{name}'}{mark}.png")
+        state_map(paths[-1], maps, events=events, steps=steps, title=said, sort=name != "attention")
     return paths

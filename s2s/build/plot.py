@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +35,9 @@ def plot_verb(
     Raises:
         UserError: not a run, a row that is no test example, or an option of the other kind.
     """
+    names = [run.resolve().name for run in runs]
+    if out is not None and len(set(names)) < len(names):
+        raise UserError(f"-o {out}: {', '.join(names)} would share a folder there; draw runs of one name apart")
     for run in runs:
         folder = RunFolder(run)
         place = folder.plots if out is None else out / run.resolve().name if len(runs) > 1 else out
@@ -52,7 +54,7 @@ def _plot_task(run: Path, place: Path, console: Console, row: int | None, text: 
     rows = answering.task.splits.test
     if row is not None and not 0 <= row < len(rows):
         raise UserError(f"--row {row}: the task {answering.task.name} has the test examples 0 to {len(rows) - 1:,}")
-    draw_task(answering, place, console, row=None if row is None else rows[row])
+    draw_task(answering, place, console, row=row)
 
 
 def _plot_text(run: Path, place: Path, console: Console, row: int | None, text: str | None) -> None:
@@ -65,9 +67,8 @@ def _plot_text(run: Path, place: Path, console: Console, row: int | None, text: 
         return
     if not text.strip():
         raise UserError("--text: got only blanks, expected a sentence")
-    rows = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
     metric = translator.config.training.metric
-    plots.learning_curve(place / "learning-curve.png", rows, metric=metric, title=translator.name)
+    plots.learning_curve(place / "learning-curve.png", folder.log_lines(), metric=metric, title=translator.name)
     if alignment := translator.align(text):
         plots.attention_map(place / "attention-text.png", *alignment, title=translator.name)
     _encoder_states(translator, text, place)

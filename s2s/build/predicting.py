@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from s2s.build.folder import RunFolder
-from s2s.build.predictor import Judge, build_predictor, build_task, choose_loss
+from s2s.build.predictor import Judge, build_predictor, build_task, choose_loss, judging_size
 from s2s.build.say import say
 from s2s.build.trainee import Start, Trainee
 from s2s.config import Config
@@ -45,7 +45,7 @@ def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee
     model = build_predictor(config.model, task)
     belongs = task_hash(task)
     if start.init_from is not None:
-        check_task(load_weights(RunFolder(start.init_from).weights, model), task, RunFolder(start.init_from))
+        load_weights(RunFolder(start.init_from).weights, model)  # perhaps of another length or seed
     if start.before is not None:
         check_task(start.before.about, task, start.before.folder)
     identity = {
@@ -57,7 +57,7 @@ def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee
         "precision": precision,
     }
     assert training.batch_size is not None, "the configuration was checked"
-    judge = Judge(task, loss, device, precision, training.batch_size)
+    judge = Judge(task, loss, device, precision, judging_size(training, task))
     rows = task.splits.valid[: config.data.valid_size]
     _say(config, task, model, identity, console)
     return Trainee(

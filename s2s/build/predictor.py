@@ -42,6 +42,11 @@ def build_task(data: Data) -> Task:
 def build_predictor(model: Model, task: Task) -> Predictor:
     """A freshly initialised predictor for the task, with the keys of the encoder's side."""
     side = model.side("encoder")
+    if task.each_step and model.pooling in ("mean", "attention"):
+        raise UserError(
+            f"model.pooling = {model.pooling!r}: the task {task.name} asks for an answer at each step, so nothing is"
+            " pooled; leave this key out"
+        )
     pooling: Pooling = "none" if task.each_step else model.pooling
     reader, width = _reader(task.inputs, side.embedding_size if model.input_layer else None)
     keep = kept(pooling, bidirectional=side.bidirectional, residual=side.residual and side.layers > 1)
@@ -73,6 +78,12 @@ def choose_loss(training: Training, task: Task) -> PredictorLoss:
             f"training.loss = 'cross_entropy' is of classes, but the task {task.name} asks for numbers; use mse or auto"
         )
     return training.loss
+
+
+def judging_size(training: Training, task: Task) -> int:
+    """Examples judged at once: without gradients more of them fit than are trained on."""
+    steps: int = task.draw(task.splits.valid[:16], 0).inputs.shape[1]
+    return max(training.batch_size or 1, min(1_000, 200_000 // max(steps, 1)))
 
 
 class Judged(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -108,7 +107,7 @@ def drawings(
 ) -> tuple[list[dict[str, Any]], list[Alignment]]:
     """What the pictures of a run are drawn from: lines of its log, and the attention of a few sentences."""
     found = [translator.align(pair.source) for pair in _examples(pairs)]
-    return _lines(folder.metrics), [alignment for alignment in found if alignment]
+    return folder.log_lines(), [alignment for alignment in found if alignment]
 
 
 def write_report(
@@ -139,14 +138,8 @@ def _examples(pairs: Sequence[Pair]) -> list[Pair]:
     return sorted(short, key=lambda pair: -len(pair.source))[:3]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def _best(folder: RunFolder) -> dict[str, Any]:
-    best = [row for row in _lines(folder.metrics) if row["event"] == "valid" and row.get("best")]
+    best = [row for row in folder.log_lines() if row["event"] == "valid" and row.get("best")]
     return best[-1] if best else {}
 
 

@@ -142,20 +142,32 @@ def _resume(
     trainee = _make(config, None, Start(before=Before(folder, about), processes=processes), console)
     _compare(about["identity"], trainee.identity, console)
     progress = Progress(**checkpoints.state(checkpoint)["progress"])
+    _forget_other_metric(folder.read()[0].training.metric, config.training.metric, progress, console)
     if overrides:
         processes.alone(lambda: folder.amend(overrides["training"]))
     say(console, f"Going on with {folder.path} after update {progress.update:,} ({checkpoint.name}).")
     return _run(folder, trainee, progress, console, processes, checkpoint)
 
 
+def _forget_other_metric(before: str, now: str, progress: Progress, console: Console) -> None:
+    """A best value of one metric says nothing about another."""
+    if before != now:
+        progress.best, progress.best_loss, progress.stale, progress.since_reduction = None, None, 0, 0
+        say(
+            console, f"The best model was chosen by {before}; from here on {now} decides, and the next one is the best."
+        )
+
+
 def _refuse_new_course(path: Path, overrides: Mapping[str, Any]) -> None:
     """What a resumed run can't change: everything but `[training]`, and there what its state was made by."""
     training = overrides.get("training", {})
-    fixed = [*(set(overrides) - {"training"}), *(f"training.{key}" for key in ("optimizer", "seed") if key in training)]
+    made_by = ("optimizer", "seed", "loss")
+    fixed = [*(set(overrides) - {"training"}), *(f"training.{key}" for key in made_by if key in training)]
     if fixed:
         raise UserError(
-            f"--resume {path}: got {', '.join(sorted(fixed))}, expected keys of [training] (but not optimizer and seed)"
-            f" only; to change these begin a new run with the weights of this one (`s2s train FILE --init-from {path}`)"
+            f"--resume {path}: got {', '.join(sorted(fixed))}, expected keys of [training] (but not optimizer, seed"
+            " and loss) only; to change these begin a new run with the weights of this one"
+            f" (`s2s train FILE --init-from {path}`)"
         )
 
 

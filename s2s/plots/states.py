@@ -23,11 +23,13 @@ class Panel:
         title: what is shown, such as "state" or "forget gate".
         values: (T, units).
         signed: from -1 to 1 around white; otherwise from 0 (white) up.
+        top: the value from which on it is darkest; None: the largest, and 1 at least.
     """
 
     title: str
     values: npt.NDArray[np.floating[Any]]
     signed: bool = False
+    top: float | None = None
 
 
 def state_map(
@@ -89,7 +91,7 @@ def _width(panel: Panel) -> float:
 
 def _draw(figure: Any, axes: Any, panel: Panel, *, sort: bool) -> None:
     values = panel.values[:, order_by_change(panel.values)] if sort else panel.values
-    top = max(1.0, float(np.abs(values).max(initial=0.0)))
+    top = panel.top or max(1.0, float(np.abs(values).max(initial=0.0)))
     low, colours = (-top, "RdBu_r") if panel.signed else (0.0, "Greys")
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=top, aspect="auto", interpolation="nearest")
     axes.set_title(panel.title, fontsize=9)

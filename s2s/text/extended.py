@@ -50,7 +50,8 @@ class Extended:
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """As `Tokenizer.pieces`."""
-        return self._tokens(ids) if self._beyond(ids) else self.tokenizer.pieces(ids)
+        spelling = {i: token for token, i in self.own.items()}
+        return [spelling[i] if i in spelling else self.tokenizer.pieces([i])[0] for i in ids]
 
     def _beyond(self, ids: Sequence[int]) -> bool:
         return max(ids, default=0) >= len(self.tokenizer.vocabulary)

@@ -22,7 +22,10 @@ def train(run: Run, settings: Settings, progress: Progress) -> str:
         if not asked and _validation_due(settings, progress, end):
             _validate(run, settings, progress)
             end = end or _patience_end(settings, progress)
-        if (regular := _checkpoint_due(settings, progress)) or (end and progress.update != progress.saved):
+        regular = not asked and _checkpoint_due(
+            settings, progress
+        )  # one that a run goes back to comes after validation
+        if regular or (end and progress.update != progress.saved):
             save(run, progress, regular=regular)
         if end:
             return end

@@ -70,6 +70,7 @@ def _gradient(run: Run, settings: Settings, progress: Progress, batches: list[Ba
     was cut short has left some of its gradient behind.
     """
     tokens = run.processes.total(sum(batch.tokens for batch in batches))
+    run.parts.scaler.scale(torch.zeros((), device=run.device))  # begins its scale, also where there is no batch
     while True:
         run.parts.optimizer.zero_grad(set_to_none=True)
         nll: list[float] = []
@@ -113,8 +114,8 @@ def _halves(run: Run, progress: Progress, batch: Batch) -> list[Batch]:
     if count == 1:
         raise UserError(
             f"out of memory at update {progress.update}: a single example of {batch.extent} does not fit on"
-            f" {run.device.type}."
-            " Leave out long pairs (data.max_source, data.max_target), or take a smaller model or vocabulary"
+            f" {run.device.type}. Take shorter ones (data.max_source and data.max_target, or data.length), a smaller"
+            " model or vocabulary, or model.segment"
         )
     progress.splits += 1
     if progress.splits.bit_count() == 1:  # the 1st, 2nd, 4th, 8th ... time: said, but not thousands of times

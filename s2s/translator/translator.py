@@ -282,7 +282,8 @@ class Translator:
             target_ids = sentence.target.encode(target)
         (weights,) = self.members.attention([sentence.ids], [(0, target_ids)])
         pieces = [*sentence.target.pieces(target_ids), "</s>"]
-        return Alignment(self.source.pieces(ids), pieces, weights.tolist())
+        source_pieces = Extended(self.source, sentence.target.own).pieces(sentence.ids)
+        return Alignment(source_pieces, pieces, weights.tolist())
 
 
 def _same_vocabulary(first: Translator, other: Translator) -> None:

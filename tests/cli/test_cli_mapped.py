@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -144,3 +145,24 @@ def test_with_workers(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "mapped 45,000 pairs into" in done.err
     assert "44,980 training pairs" in done.err
+
+
+def test_one_file_of_json_lines_for_two_directions(tmp_path: Path, cache: Path) -> None:
+    """Each direction has a store of its own, found again by a run that goes on; the keys are the name's languages."""
+    rows = [{"translation": {"de": "ab" * (1 + n % 3), "en": "ba", "fr": "aabbaabb"}} for n in range(40)]
+    file = tmp_path / "all.de-en.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    mix = f'data.mix=[{{train = "{file}", target_lang = "fr"}}]'
+    words = (file, *RUN, "text.tags=true", mix)
+    train(*words, "data.mapped=always", "-o", tmp_path / "mapped", "--valid", file)
+    assert len(stores(cache / "stores")) == 2
+    train(*words, "-o", tmp_path / "memory", "--valid", file)
+    assert same_run(tmp_path / "memory", tmp_path / "mapped")
+    again = train("--resume", tmp_path / "mapped", "training.updates=13")
+    assert "mapped" not in again.err.replace(str(tmp_path / "mapped"), "")
+    assert len(stores(cache / "stores")) == 2
+
+
+def test_a_generator_is_no_part_of_a_mix(pairs: Path, tmp_path: Path) -> None:
+    result = s2s("train", pairs, *RUN, 'data.mix=[{corpus = "dates"}]', "-o", tmp_path / "run")
+    refused(result, "dates", "is generated")

@@ -87,7 +87,7 @@ def test_pictures(here: Path) -> None:
     train(*ADDING, "-o", "run", "training.updates=3", "model.core=lstm", "model.pooling=attention", "model.layers=2")
     assert s2s("plot", "run", "--row", "7", "-o", "pictures").code == 0
     assert {path.name for path in (here / "pictures").iterdir()} == {
-        "learning-curve.png", "states-layer-1.png", "states-layer-2.png", "attention.png",
+        "learning-curve.png", "states-layer-1-7.png", "states-layer-2-7.png", "attention-7.png",
     }  # fmt: skip
 
 
@@ -100,6 +100,34 @@ def test_pictures_of_a_text(here: Path) -> None:
     refused(s2s("plot", "dates", "--text", "  "), "only blanks")
 
 
+def test_another_metric_begins_anew(here: Path) -> None:
+    train(*ADDING, "-o", "run", "training.updates=2", "training.validate_every=1")
+    told = train("--resume", "run", "training.updates=4", "training.metric=exact_match")
+    assert "The best model was chosen by loss; from here on exact_match decides" in told.err
+    lines = [json.loads(line) for line in (here / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["best"] for line in lines if line["event"] == "valid"][2] is True
+    refused(s2s("train", "--resume", "run", "training.loss=mse"), "training.loss")
+
+
+def test_weights_of_a_shorter_task_are_a_start(here: Path) -> None:
+    train(*ADDING, "-o", "short", "training.updates=2")
+    train("--init-from", "short", "data.length=14", "-o", "long", "training.updates=1")
+    assert scores("long")["n"] == 60
+    assert "length = 14" in (here / "long" / "config.toml").read_text()
+
+
+def test_pictures_without_a_whole_log(here: Path) -> None:
+    train(*ADDING, "-o", "run", "training.updates=1")
+    log = here / "run" / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"step": 2, "ev')
+    assert s2s("plot", "run", "-o", "half").code == 0
+    log.unlink()
+    assert s2s("plot", "run", "-o", "none").code == 0
+    (here / "other").mkdir()
+    train(*ADDING, "-o", "other/run", "training.updates=1")
+    refused(s2s("plot", "run", "other/run", "-o", "both"), "would share a folder")
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -109,6 +137,8 @@ class TestRefused:
             (("data.task=adding", "training.loss=cross_entropy"), ("asks for numbers", "mse")),
             (("data.task=adding", "training.metric=bleu"), ("bleu", "exact_match")),
             (("data.task=adding", "training.batch_size=none"), ("training.batch_size",)),
+            (("data.task=adding", "data.train_size=5"), ("does not read data.train_size",)),
+            (("data.task=copy", "model.pooling=mean"), ("an answer at each step",)),
         ],
     )
     def test_what_the_task_cannot_be(self, here: Path, words: tuple[str, ...], said: tuple[str, ...]) -> None:
@@ -126,7 +156,9 @@ class TestRefused:
         refused(s2s("translate", "run"), "reads no text", "s2s evaluate run")
         refused(s2s("serve", "run", "--port", "0"), "reads no text")
         refused(s2s("plot", "run", "--row", "10000"), "0 to 9,999")
-        refused(s2s("evaluate", "run", "--data", "x.tsv"), "their own test examples")
+        refused(s2s("evaluate", "run", "--data", "x.tsv", "--output", "y"), "their own test examples", "--output")
+        refused(s2s("evaluate", "run", "search.beam=2"), "do not search")
+        refused(s2s("average", "run", "--last", "2", "-o", "mean"), "answers a sequence task")
         assert (here / "run").exists()
 
     def test_weights_of_another_task(self, here: Path) -> None:

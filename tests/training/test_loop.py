@@ -261,3 +261,13 @@ def test_a_failed_save_is_not_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match="full"):
         made.train(made.progress, updates=5)
     assert made.progress.saved == 4
+
+
+def test_what_an_interruption_saves_is_not_what_a_run_goes_back_to(tmp_path: Path) -> None:
+    """Where a validation was due as well, it has not happened yet: the resumed run validates, and saves again."""
+    made = Miniature(tmp_path, scores=[5.0] * 9, interrupt_after=4)
+    made.train(updates=9, validate_every=4, checkpoint_every=4)
+    assert (made.progress.update, made.progress.saved, made.progress.regular) == (4, 4, 0)
+    second = Miniature(tmp_path, scores=[5.0] * 9)
+    second.train(second.restore(), updates=9, validate_every=4, checkpoint_every=4)
+    assert second.progress.regular == 8

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from s2s.corpus.formats import Format, LineFormat, Pair
+from s2s.corpus.formats import Format, LineFormat, Pair, suffix_format
 from s2s.corpus.lines import reading
 from s2s.errors import UserError
 
@@ -73,6 +73,8 @@ class Origin(_Record):
     def name(self) -> str:
         """Of the folder: the same for the same files, whatever stands in them."""
         asked = [VERSION, [file.path for file in self.files], self.format, self.skip_bad]
+        if "jsonl" in (self.format, suffix_format(self.files[0].path)):  # one file may hold several directions
+            asked.append(self.keys)
         return f"{Path(self.files[0].path).name}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
 
