@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from measure import facts, write
-from safetensors import safe_open
 
 from s2s.build.folder import RunFolder
 from s2s.build.words import recipes
 from s2s.config import Config
 from s2s.config_io import check, read_toml
+from s2s.sweeps.ran import count_parameters
 
 RESULTS = Path(__file__).resolve().parent.parent / "recipes" / "results"
 
@@ -39,13 +38,12 @@ def record(run: Path, note: str) -> dict[str, Any]:
     """What is known of a finished run, from its folder alone."""
     folder = RunFolder(run)
     config, about = folder.read()
-    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
-    validated = [line for line in lines if line["event"] == "valid"]
+    validated = [line for line in folder.log_lines() if line["event"] == "valid"]
     shown = dict.fromkeys(("step", "seconds", "loss", config.training.metric))
     return {
         "name": config.name,
         "changed": changed(config),
-        "parameters": parameters(folder.weights),
+        "parameters": count_parameters(folder.weights),
         "updates": validated[-1]["step"],
         "epochs": validated[-1]["epoch"],
         "seconds": validated[-1]["seconds"],
@@ -70,12 +68,6 @@ def changed(config: Config) -> dict[str, Any]:
         for key, value in keys.items()
         if value != before[section][key] and f"{section}.{key}" not in skipped
     }
-
-
-def parameters(weights: Path) -> int:
-    """Numbers in a file of weights."""
-    with safe_open(weights, framework="numpy") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 if __name__ == "__main__":

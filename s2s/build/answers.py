@@ -13,7 +13,7 @@ from rich.console import Console
 from s2s import plots
 from s2s.build.folder import RunFolder
 from s2s.build.looking import draw_states
-from s2s.build.predicting import check_task
+from s2s.build.predicting import check_task, task_hash
 from s2s.build.predictor import Judge, Judged, build_predictor, build_task, choose_loss, judging_size
 from s2s.build.say import say
 from s2s.config import Config
@@ -53,11 +53,12 @@ def load_predictor(
     folder = RunFolder(path)
     config, about = folder.read()
     task = build_task(config.data)
-    check_task(about, task, folder)
+    belongs = task_hash(task)
+    check_task(about, belongs, task, folder)
     set_threads(threads)
     place = pick_device(device)
     model = build_predictor(config.model, task)
-    check_task(load_weights(folder.weights, model), task, folder)
+    check_task(load_weights(folder.weights, model), belongs, task, folder)
     size = judging_size(config.training, task)
     precision = pick_precision(config.training.precision, place)
     judge = Judge(task, choose_loss(config.training, task), place, precision, size)

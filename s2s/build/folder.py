@@ -73,15 +73,19 @@ class RunFolder:
         return self.path / "stdin.txt"
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`; nothing of one that is not there, nor half a line of a killed process."""
-        if not self.metrics.is_file():
-            return []
+        """The whole lines of `metrics.jsonl`: none where it is not there; the last may be half of a killed process."""
         found = []
-        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        for line in lines:
             try:
-                found.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(row, dict) and {"event", "step", "seconds"} <= row.keys():
+                found.append(row)
         return found
 
     def exists(self) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from s2s.build.folder import RunFolder
+from s2s.build.machine import set_up
 from s2s.build.predictor import Judge, build_predictor, build_task, choose_loss, judging_size
 from s2s.build.say import say
 from s2s.build.trainee import Start, Trainee
@@ -23,7 +22,6 @@ from s2s.models import Predictor, predictor_loss
 from s2s.tasks import Task
 from s2s.tasks.batch import TaskSource
 from s2s.training.checkpoint import load_weights
-from s2s.training.hardware import keep_pages, pick_device, pick_precision, set_threads
 from s2s.training.log import Validation
 
 
@@ -36,33 +34,23 @@ def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee
     training = config.training
     task = build_task(config.data)
     loss = choose_loss(training, task)
-    keep_pages()
-    threads = set_threads(start.threads(config), start.processes)
-    device = pick_device(training.device, start.processes)
-    precision = pick_precision(training.precision, device)
-    random.seed(training.seed)
-    torch.manual_seed(training.seed)
+    machine = set_up(training, start.threads(config), start.processes)
     model = build_predictor(config.model, task)
     belongs = task_hash(task)
     if start.init_from is not None:
         load_weights(RunFolder(start.init_from).weights, model)  # perhaps of another length or seed
     if start.before is not None:
-        check_task(start.before.about, task, start.before.folder)
-    identity = {
-        "corpus": belongs,
-        "threads": threads,
-        "world_size": start.processes.size,
-        "torch": torch.__version__,
-        "device": device.type,
-        "precision": precision,
-    }
+        check_task(start.before.about, belongs, task, start.before.folder)
+    identity = machine.identity(config, belongs)
     assert training.batch_size is not None, "the configuration was checked"
-    judge = Judge(task, loss, device, precision, judging_size(training, task))
+    judge = Judge(task, loss, machine.device, machine.precision, judging_size(training, task))
     rows = task.splits.valid[: config.data.valid_size]
-    _say(config, task, model, identity, console)
+    examples = f"task {task.name}: {len(task.splits.train):,} examples an epoch"
+    say(console, f"{examples}, {machine.describe(config, model)}")
+    say(console, task.note)
     return Trainee(
         config,
-        model.to(device),
+        model.to(machine.device),
         identity,
         belongs,
         source=TaskSource(task, task.splits.train, training.batch_size, training.seed),
@@ -95,27 +83,14 @@ def task_hash(task: Task) -> str:
     return digest.hexdigest()
 
 
-def check_task(metadata: dict[str, Any] | Any, task: Task, folder: RunFolder) -> None:
-    """Weights (or `run.json`) name the same task.
+def check_task(metadata: Mapping[str, Any], belongs: str, task: Task, folder: RunFolder) -> None:
+    """Weights (or `run.json`) name the same task; `belongs` is its hash.
 
     Raises:
         UserError: they don't.
     """
-    if metadata.get("vocabulary") != task_hash(task):
+    if metadata.get("vocabulary") != belongs:
         raise UserError(
             f"{folder.path}: was trained on another task than {task.name} as it is configured now (data.task,"
             " data.length, data.seed, or the files it is read from); put these back as they were"
         )
-
-
-def _say(config: Config, task: Task, model: Predictor, identity: dict[str, Any], console: Console) -> None:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    place = f"{identity['device']}, {identity['precision']}"
-    if identity["device"] == "cpu":
-        place += f", {identity['threads']} threads" if identity["threads"] > 1 else ", 1 thread"
-    say(
-        console,
-        f"task {task.name}: {len(task.splits.train):,} examples an epoch, {parameters:,} parameters"
-        f" ({config.model.core}); {place}",
-    )
-    say(console, task.note)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from s2s.build.corpus import Corpus, named_languages
 from s2s.build.embeddings import fill_embeddings
 from s2s.build.folder import RunFolder
 from s2s.build.load import check_vocabulary
+from s2s.build.machine import set_up
 from s2s.build.model import build_model
 from s2s.build.say import say
 from s2s.build.text import Tokenizers, load_tokenizers, make_tokenizers, refuse_unmarked, training_examples
 from s2s.config import Config
 from s2s.corpus.examples import Example, Examples, encode_pairs
 from s2s.corpus.mix import Mix
-from s2s.errors import UserError
 from s2s.metrics import LOWERED
 from s2s.models import Seq2Seq
 from s2s.text.vocab import UNK
 from s2s.training.checkpoint import load_weights
-from s2s.training.hardware import give_back_pages, keep_pages, pick_device, pick_precision, set_threads
+from s2s.training.hardware import give_back_pages
 from s2s.training.processes import ALONE, Processes
 
 
@@ -57,12 +55,7 @@ def prepare(
     """Tokenizers, examples and a fresh (or taken-over) model."""
     training = config.training
     refuse_unmarked(config.text, corpus)
-    keep_pages()
-    threads = set_threads(threads or training.threads, processes)
-    device = pick_device(training.device, processes)
-    precision = pick_precision(training.precision, device)
-    random.seed(training.seed)
-    torch.manual_seed(training.seed)
+    machine = set_up(training, threads, processes)
     if init_from is not None:
         tokenizers = load_tokenizers(init_from, config.text)
     fresh = tokenizers is None
@@ -78,51 +71,17 @@ def prepare(
     if init_from is not None:
         check_vocabulary(load_weights(RunFolder(init_from).weights, model), tokenizers, RunFolder(init_from))
         _say_unknown(examples, init_from, console)
-    identity = {
-        "corpus": corpus.sha256,
-        "threads": threads,
-        "world_size": processes.size,
-        "torch": torch.__version__,
-        "device": device.type,
-        "precision": precision,
-    }
-    _refuse_differing(processes.gather((str(identity["corpus"]), config.model_dump_json(exclude={"data"}))))
+    identity = machine.identity(config, corpus.sha256)
     filled = fill_embeddings(config.model, model, tokenizers) if fresh else []
     for note in [*corpus.notes, *notes, *filled, *([LOWERED] if config.text.lowercase else [])]:
         say(console, note)
-    _say_model(config, model, sizes, examples, identity, console)
-    config = config.model_copy(update={"data": named_languages(config.data, corpus)})
-    return Prepared(config, corpus, tokenizers, examples, mix, valid, model.to(device), identity)
-
-
-def _refuse_differing(seen: Sequence[tuple[str, str]]) -> None:
-    """`seen`: the hash of the corpus and the configuration, as each process found them."""
-    for what, values in zip(("training and validation pairs", "configuration"), zip(*seen, strict=True), strict=True):
-        if len(set(values)) > 1:
-            others = [str(rank) for rank, value in enumerate(values) if value != values[0]]
-            raise UserError(
-                f"the {what} of process {', '.join(others)} are not those of process 0. All processes must be started"
-                " with the same words, and find the same files"
-            )
-
-
-def _say_model(
-    config: Config,
-    model: Seq2Seq,
-    sizes: tuple[int, int],
-    examples: Examples,
-    identity: Mapping[str, Any],
-    console: Console,
-) -> None:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    place = f"{identity['device']}, {identity['precision']}"
-    if identity["device"] == "cpu":
-        place += f", {identity['threads']} threads" if identity["threads"] > 1 else ", 1 thread"
     say(
         console,
         f"{len(examples.source_lengths):,} training pairs, vocabularies of {sizes[0]:,} and {sizes[1]:,}"
-        f" ({config.text.tokenizer}), {parameters:,} parameters ({config.model.core}); {place}",
+        f" ({config.text.tokenizer}), {machine.describe(config, model)}",
     )
+    config = config.model_copy(update={"data": named_languages(config.data, corpus)})
+    return Prepared(config, corpus, tokenizers, examples, mix, valid, model.to(machine.device), identity)
 
 
 def _say_unknown(examples: Examples, init_from: Path, console: Console) -> None:

@@ -65,7 +65,7 @@ def tune(
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trials at once; as many as the cores allow when left out.")
-    ] = (None),
+    ] = None,
     storage: Annotated[
         str,
         typer.Option(metavar="URL", help="Database of the study, for several machines; SQLite in the folder if not."),

@@ -51,7 +51,7 @@ class Ran:
 def read_run(folder: RunFolder, log: Path) -> Ran:
     """The run in a folder, whose console went into `log`."""
     said = last_attempt(log)
-    rows = read_lines(folder.metrics)
+    rows = folder.log_lines()
     peak = _PEAK.findall(said)
     state, why = _state(folder, said)
     return Ran(
@@ -85,23 +85,6 @@ def last_attempt(log: Path) -> str:
     if not log.is_file():
         return ""
     return re.split(r"^\$ s2s .*\n", log.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)[-1]
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a `metrics.jsonl`; a run may be writing the last one."""
-    found = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and {"event", "step", "seconds"} <= row.keys():
-            found.append(row)
-    return found
 
 
 def count_parameters(weights: Path) -> int | None:

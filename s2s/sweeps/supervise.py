@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from s2s.build.folder import RunFolder
 from s2s.errors import UserError
-from s2s.sweeps.ran import can_resume, read_lines
+from s2s.sweeps.ran import can_resume
 from s2s.training.stop import Asked, stop_on_signals
 
 TICK = 0.2
@@ -143,7 +143,7 @@ class _Running:
         if seen == self._seen:
             return None
         self._seen = seen
-        return read_lines(self.job.folder.metrics)
+        return self.job.folder.log_lines()
 
     def send(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:

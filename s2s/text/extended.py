@@ -50,6 +50,8 @@ class Extended:
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """As `Tokenizer.pieces`."""
+        if not self._beyond(ids):
+            return self.tokenizer.pieces(ids)
         spelling = {i: token for token, i in self.own.items()}
         return [spelling[i] if i in spelling else self.tokenizer.pieces([i])[0] for i in ids]
 

@@ -70,7 +70,8 @@ def _gradient(run: Run, settings: Settings, progress: Progress, batches: list[Ba
     was cut short has left some of its gradient behind.
     """
     tokens = run.processes.total(sum(batch.tokens for batch in batches))
-    run.parts.scaler.scale(torch.zeros((), device=run.device))  # begins its scale, also where there is no batch
+    if not batches:
+        run.parts.scaler.scale(torch.zeros((), device=run.device))  # begins its scale, which the first loss does else
     while True:
         run.parts.optimizer.zero_grad(set_to_none=True)
         nll: list[float] = []

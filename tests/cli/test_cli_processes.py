@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_tools import DATES, Result, program, refused, same_run, train, weights
+from cli_tools import DATES, SMALL, Result, program, refused, same_run, train, weights
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -127,6 +127,17 @@ def test_two_processes_train_what_one_does(here: Path) -> None:
     told = [json.loads((here / run / "run.json").read_text())["identity"] for run in ("one", "two")]
     assert [one["world_size"] for one in told] == [1, 2]
     assert told[0] | {"world_size": 2} == told[1]
+
+
+@pytest.mark.slow
+def test_a_sequence_task_in_two_processes(here: Path) -> None:
+    task = ("data.task=adding", "data.length=10", "model.kind=predictor", "data.valid_size=40", "data.test_size=40")
+    words = (*task, *SMALL[:1], *SMALL[2:5], "training.batch_size=21", "training.updates=6")
+    trained(*words, "-o", "two", folder=here)
+    train(*words, "-o", "one")
+    left, right = (load_file(here / run / "model.safetensors") for run in ("one", "two"))
+    for name, tensor in left.items():
+        torch.testing.assert_close(right[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes in /proc")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from s2s.build.folder import RunFolder
-from s2s.sweeps.ran import best_of, count_parameters, first_beyond, last_attempt, read_lines, read_run
+from s2s.sweeps.ran import best_of, count_parameters, first_beyond, last_attempt, read_run
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_parameters_are_counted_by_the_header(tmp_path: Path) -> None:
 
 def test_a_line_being_written_is_left_out(tmp_path: Path) -> None:
     row = {"event": "valid", "step": 1, "seconds": 0.5, "loss": 1.0}
-    (tmp_path / "m").write_text(json.dumps(row) + '\n{"event": "val')
-    assert read_lines(tmp_path / "m") == [row]
+    (RunFolder(tmp_path).metrics).write_text(json.dumps(row) + '\n{"event": "val')
+    assert RunFolder(tmp_path).log_lines() == [row]
 
 
 def states(folder: Path, log: str, *, card: bool = False, checkpoint: bool = False) -> tuple[str, str]:
