@@ -198,6 +198,12 @@ class Training(Section):
         "auto", description="Predictor: squared error, or cross-entropy of classes; auto: what the task's answers are."
     )
     label_smoothing: Probability = Field(0.0, description="Share of probability spread over the vocabulary.")
+    r_drop: float = Field(
+        0.0,
+        ge=0.0,
+        description="Weight of R-Drop: pairs are read twice, with dropout drawn anew, and the two distributions are"
+        " drawn together; 0: off.",
+    )
     batch_size: Positive | None = Field(
         None, description="Pairs a batch, of all processes; none: batch_tokens decides."
     )
@@ -298,6 +304,8 @@ class Config(Section):
             raise ValueError("model.tie = 'all' ties both embeddings, which needs text.shared = true")
         if self.model.copying and not self.text.shared:
             raise ValueError("model.copying makes words of the source words of the target: set text.shared = true")
+        if self.model.copying and self.training.r_drop:
+            raise ValueError("training.r_drop is of models that do not copy; leave it or model.copying out")
         if self.model.tie == "all":
             encoder, decoder = self.model.side("encoder"), self.model.side("decoder")
             if encoder.embedding_size != decoder.embedding_size:
@@ -322,7 +330,7 @@ class Config(Section):
 _OF_TEXTS = (
     *(f"data.{key}" for key in ("corpus", "train", "valid", "test", "train_size", "mix")),
     *(f"model.{key}" for key in ("embedding_dropout", "word_dropout", "embeddings", "reverse_source", "copying")),
-    *(f"training.{key}" for key in ("label_smoothing", "batch_tokens", "pool")),
+    *(f"training.{key}" for key in ("label_smoothing", "r_drop", "batch_tokens", "pool")),
 )
 """Keys that do nothing for a predictor."""
 

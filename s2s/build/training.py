@@ -119,8 +119,15 @@ def build_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimiz
 
 def build_objective(config: Config, model: Seq2Seq, progress: Progress) -> Any:
     """The loss of a batch, at the update under way."""
-    smoothing, coverage = config.training.label_smoothing, config.model.coverage_loss
-    loss = partial(sequence_loss, model, padding=PAD, smoothing=smoothing, coverage=coverage)
+    training = config.training
+    loss = partial(
+        sequence_loss,
+        model,
+        padding=PAD,
+        smoothing=training.label_smoothing,
+        coverage=config.model.coverage_loss,
+        agreement=training.r_drop,
+    )
     return lambda batch: loss(batch, sampling=sampling_share(config.model, progress.update))
 
 

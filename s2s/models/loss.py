@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from s2s.kernels.agreement import linear_agreement
 from s2s.kernels.cross_entropy import Mixed, linear_cross_entropy
 from s2s.models.copying import log_shares
 from s2s.models.decoder import Decoded
@@ -53,6 +54,7 @@ def sequence_loss(
     smoothing: float = 0.0,
     coverage: float = 0.0,
     sampling: float = 0.0,
+    agreement: float = 0.0,
 ) -> Loss:
     """The loss of a batch of pairs under teacher forcing, over real positions only.
 
@@ -60,16 +62,23 @@ def sequence_loss(
     share of inputs that are the model's own words (`Seq2Seq.own_words`).
     The logits are made and used up in chunks (`kernels.cross_entropy`), so they never exist as a whole. Where words are
     copied, the share `smoothing` goes to words that are generated.
+    `agreement`: weight of R-Drop. The batch is read twice, with dropout drawn anew, as one batch of twice the rows, and
+    the two distributions are drawn towards each other (`kernels.agreement`); for models that do not copy.
     """
     inputs = batch.source_BS, batch.source_lengths_B, batch.target_in_BT
-    decoded: Decoded = model(*inputs, sampling=sampling)
+    readings = 2 if agreement else 1
+    decoded: Decoded = model(*(torch.cat([part] * readings) for part in inputs), sampling=sampling)
     real_BT = batch.target_out_BT != padding
-    features_NF, target_N = decoded.features[real_BT], batch.target_out_BT[real_BT]
-    weight, bias = model.output.weight, model.output.bias
-    mixed = _mixed(decoded, batch, real_BT)
-    total, nll = linear_cross_entropy(features_NF, weight, bias, target_N, smoothing=smoothing, mixed=mixed)
+    target_N, layer = batch.target_out_BT[real_BT], (model.output.weight, model.output.bias)
+    if agreement:
+        one_NF, other_NF = (part_BTF[real_BT] for part_BTF in decoded.features.chunk(2))
+        total, nll = linear_agreement(one_NF, other_NF, *layer, target_N, strength=agreement, smoothing=smoothing)
+    else:
+        mixed = _mixed(decoded, batch, real_BT)
+        total, nll = linear_cross_entropy(decoded.features[real_BT], *layer, target_N, smoothing=smoothing, mixed=mixed)
     if coverage and decoded.weights is not None:
-        total = total + coverage * coverage_loss(decoded.weights, real_BT)
+        looked = coverage_loss(decoded.weights, torch.cat([real_BT] * readings))
+        total = total + coverage / readings * looked
     return Loss(total, nll, target_N.numel())
 
 
