@@ -16,7 +16,7 @@ from measure import facts, write
 from s2s.build.folder import RunFolder
 from s2s.build.words import recipes
 from s2s.config import Config
-from s2s.config_io import check, read_toml
+from s2s.config.io import check, read_toml
 from s2s.sweeps.ran import count_parameters
 
 RESULTS = Path(__file__).resolve().parent.parent / "recipes" / "results"

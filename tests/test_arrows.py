@@ -12,30 +12,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = {
-    "build", "cli", "config", "config_base", "config_io", "config_model", "config_search", "cores", "corpus", "errors",
+    "build", "cli", "config", "cores", "corpus", "errors",
     "evaluation", "kernels", "metrics", "models", "passages", "plots", "resources", "scoring", "search", "serve",
     "session", "sweeps", "tasks", "text", "training", "translator",
 }  # fmt: skip
 
 # A room may import itself, s2s.errors, and what stands here; `models.loss` allows that module alone.
 ARROWS: dict[str, set[str]] = {
-    "cli": {"build", "session", "corpus", "resources", "config_io", "serve", "sweeps"},
+    "cli": {"build", "session", "corpus", "resources", "config.io", "serve", "sweeps"},
     "session": {"build", "translator"},
     "build": EVERYTHING - {"cli", "serve", "session", "sweeps"},
-    "sweeps": {
-        "build",
-        "config",
-        "config_base",
-        "config_io",
-        "evaluation",
-        "metrics",
-        "plots",
-        "training.files",
-        "training.stop",
-    },
+    "sweeps": {"build", "config", "evaluation", "metrics", "plots", "training.files", "training.stop"},
     "passages": {"translator", "text", "corpus", "scoring"},
     "scoring": {"translator", "text", "corpus"},
-    "translator": {"search", "text", "models", "config", "config_io"},
+    "translator": {"search", "text", "models", "config"},
     "training": {"models.loss", "corpus.batch"},
     "models": {"cores", "kernels"},
     "cores": {"kernels"},
@@ -44,11 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": {"corpus"},
     "text": set(),
     "search": set(),
-    "config": {"config_base", "config_model", "config_search"},
-    "config_model": {"config_base"},
-    "config_search": {"config_base"},
-    "config_base": set(),
-    "config_io": {"config"},
+    "config": set(),
     "evaluation": {"metrics", "plots"},
     "metrics": set(),
     "plots": set(),
@@ -178,7 +164,7 @@ def test_only_metrics_and_search_rooms_know_their_libraries() -> None:
             assert home is None or room_of(path) in home, (path, name)
 
 
-@pytest.mark.parametrize("module", ["s2s.cli", "s2s", "s2s.config_io"])
+@pytest.mark.parametrize("module", ["s2s.cli", "s2s", "s2s.config.io"])
 def test_the_command_line_starts_without_torch(module: str) -> None:
     script = (
         f"import sys, {module}\nheavy = {{'torch', 'numpy', 'sacrebleu', 'matplotlib', 'fastapi'}} & set(sys.modules)"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.corpus.batch import make_batch
 from s2s.corpus.examples import encode_pairs
 from s2s.corpus.formats import Pair

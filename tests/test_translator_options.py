@@ -10,7 +10,7 @@ import torch
 from tiny import tiny_model
 from translators import SOURCE, TARGET, lively, made
 
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.errors import UserError
 from s2s.search import coverage
 from s2s.text.vocab import UNK

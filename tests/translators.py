@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tiny import tiny_model
 
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.models import Seq2Seq
 from s2s.text.characters import Characters
 from s2s.translator import Translator

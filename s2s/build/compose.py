@@ -16,7 +16,7 @@ from s2s.build.folder import RunFolder
 from s2s.build.say import say
 from s2s.build.words import find_recipe, is_data
 from s2s.config import Config
-from s2s.config_io import check, merge, read_toml
+from s2s.config.io import check, merge, read_toml
 from s2s.corpus.lines import named
 from s2s.errors import UserError
 from s2s.training.processes import started_together

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 import s2s
 from s2s.config import Config
-from s2s.config_io import check, dump, merge, read_toml
+from s2s.config.io import check, dump, merge, read_toml
 from s2s.errors import UserError
 from s2s.training.files import flush, write_text
 

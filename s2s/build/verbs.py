@@ -20,7 +20,7 @@ from s2s.build.report import finish
 from s2s.build.run import Wish, resume, start
 from s2s.build.say import say
 from s2s.build.words import find_recipe, split_words
-from s2s.config_io import check, dump, merge, read_toml
+from s2s.config.io import check, dump, merge, read_toml
 from s2s.errors import UserError
 from s2s.training.hardware import peak_memory
 from s2s.training.processes import Processes, joined

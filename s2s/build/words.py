@@ -11,7 +11,7 @@ from typing import Any
 from s2s import resources
 from s2s.build.corpus import STDIN
 from s2s.build.folder import RunFolder
-from s2s.config_io import parse_overrides
+from s2s.config.io import parse_overrides
 from s2s.errors import UserError
 
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")

@@ -56,7 +56,7 @@ def explain_config(
     key: Annotated[str, typer.Argument(help="A key or section; all when left out.")] = "",
 ) -> None:
     """Explain configuration keys: default, what is allowed, meaning."""
-    from s2s.config_io import explain
+    from s2s.config.io import explain
 
     for name, default, allowed, meaning in explain(key):
         typer.echo(f"{name} = {default}\n    {meaning}\n    allowed: {allowed}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s2s.config_io import merge, parse_overrides
+from s2s.config.io import merge, parse_overrides
 from s2s.errors import UserError
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*=")

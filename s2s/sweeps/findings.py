@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from s2s.build.say import say
-from s2s.config_io import dump
+from s2s.config.io import dump
 from s2s.errors import UserError
 from s2s.evaluation import Picture, Table
 from s2s.metrics import LOWER_IS_BETTER

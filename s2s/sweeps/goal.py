@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from s2s.build.words import find_recipe
 from s2s.config import Config, Metric
-from s2s.config_io import check, merge
+from s2s.config.io import check, merge
 from s2s.errors import UserError
 from s2s.metrics import LOWER_IS_BETTER
 from s2s.sweeps.axes import flat, nested, read_words

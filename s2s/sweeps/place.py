@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from s2s.config import Config
-from s2s.config_io import check, dump, read_toml
+from s2s.config.io import check, dump, read_toml
 from s2s.errors import UserError
 from s2s.sweeps.axes import flat
 from s2s.sweeps.supervise import Job

@@ -12,7 +12,7 @@ from typing import Any
 
 from s2s.build.words import find_recipe
 from s2s.config import Config
-from s2s.config_io import check, merge, read_toml
+from s2s.config.io import check, merge, read_toml
 from s2s.errors import UserError
 from s2s.sweeps.axes import Axis, flat, nested, read_grid, read_words
 from s2s.sweeps.spec import CompareFile, Published, Threshold, read_file

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from s2s.config_base import NonNegative, Positive, Section
-from s2s.config_io import read_toml
+from s2s.config.base import NonNegative, Positive, Section
+from s2s.config.io import read_toml
 from s2s.errors import UserError
 
 File = TypeVar("File", bound=Section)

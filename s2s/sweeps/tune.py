@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from s2s.build.say import say
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.errors import UserError
 from s2s.evaluation.words import as_text
 from s2s.sweeps.board import Board

@@ -11,7 +11,7 @@ import torch
 
 from s2s import search
 from s2s.config import Config, Search, beam_keys
-from s2s.config_io import check, merge
+from s2s.config.io import check, merge
 from s2s.errors import UserError
 from s2s.models import Seq2Seq
 from s2s.text.extended import Extended

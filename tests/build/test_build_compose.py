@@ -14,7 +14,7 @@ from s2s.build.compose import FREE, Composed, compose, compose_from_run
 from s2s.build.folder import RunFolder
 from s2s.build.model import build_model
 from s2s.build.words import describe, find_recipe, recipes, split_words
-from s2s.config_io import check, merge, parse_overrides
+from s2s.config.io import check, merge, parse_overrides
 from s2s.corpus.read import Pair
 from s2s.errors import UserError
 
@@ -81,7 +81,7 @@ def test_the_users_word_wins_over_the_choice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [3, 100, 6_000, 30_000, 600_000])
 def test_choices_are_always_a_valid_configuration(count: int) -> None:
-    from s2s.config_io import check
+    from s2s.config.io import check
 
     step = max(1, count // 2_000)  # what is looked at is a sample anyway
     for pairs in (_sentences(count // step), [Pair(f"x{n}", str(n)) for n in range(count // step)]):

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from s2s.build.model import build_model
-from s2s.config_io import all_keys, check
+from s2s.config.io import all_keys, check
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ import pytest
 from cli_tools import PHRASES, SMALL, refused, s2s, same_run, train
 
 from s2s.build.corpus import load_corpus
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.errors import UserError
 
 LINES = PHRASES.read_text(encoding="utf-8").splitlines(keepends=True)

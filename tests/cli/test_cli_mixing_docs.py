@@ -9,7 +9,7 @@ import pytest
 from cli_tools import ROOT
 from test_cli_translating_docs import BLOCK, run
 
-from s2s.config_io import check
+from s2s.config.io import check
 
 PAGE = ROOT / "docs" / "mixing.md"
 

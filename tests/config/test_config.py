@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from s2s.config import Config, Section
-from s2s.config_io import all_keys, check, merge, parse_overrides, read_toml
+from s2s.config.io import all_keys, check, merge, parse_overrides, read_toml
 from s2s.errors import UserError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.config import Config
-from s2s.config_io import all_keys, check, dump, explain
+from s2s.config.io import all_keys, check, dump, explain
 from s2s.errors import UserError
 
 # ---- round trip

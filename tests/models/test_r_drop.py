@@ -7,7 +7,7 @@ import torch
 from tiny import SOURCES, TARGETS, pairs, tiny_model
 from torch.nn import functional as F
 
-from s2s.config_io import check
+from s2s.config.io import check
 from s2s.errors import UserError
 from s2s.models import PRESETS, Seq2Seq, sequence_loss
 

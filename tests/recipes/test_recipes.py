@@ -11,7 +11,7 @@ from rich.console import Console
 from s2s.build.compose import compose
 from s2s.build.run import Wish, start
 from s2s.build.words import describe, find_recipe, recipes
-from s2s.config_io import check, merge, parse_overrides, read_toml
+from s2s.config.io import check, merge, parse_overrides, read_toml
 
 NAMES = sorted(recipes())
 

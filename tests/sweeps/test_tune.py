@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from s2s.build.say import make_console
-from s2s.config_io import check, read_toml
+from s2s.config.io import check, read_toml
 from s2s.errors import MissingExtraError, UserError
 from s2s.sweeps.board import Board
 from s2s.sweeps.findings import write_findings

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from s2s.config_base import NonNegative, Positive, Probability, Section
+from s2s.config.base import NonNegative, Positive, Probability, Section
 
 Core = Literal["elman", "lstm", "gru", "rwa", "statistical", "sru"]
 

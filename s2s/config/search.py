@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from s2s.config_base import NonNegative, Positive, Section
+from s2s.config.base import NonNegative, Positive, Section
 
 SAMPLING = ("temperature", "top_k", "top_p")
 """Keys that do nothing without `sample`."""
