@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from s2s.errors import UserError
 from s2s.training.files import flush, write_text
 
 FORMAT = 1
+DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ class RunFolder:
                 flush(file)
             if not empty:
                 _take_place(new.path, place)
+                _sweep(place)
         except BaseException as error:
             _clear(new.path, keep=empty)
             if not isinstance(error, OSError):
@@ -239,6 +244,27 @@ def _take_place(new: Path, place: Path) -> None:
             os.rename(old, place)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what processes that were killed in the middle of `create` left beside, a day later at the earliest.
+
+    Their numbers may be those of another machine that shares the disk, hence the day.
+    """
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*.*"):
+        named = re.fullmatch(r"(\d+)\.(?:new|old)", left.name.removeprefix(f".{place.name}."))
+        if named and time.time() - left.stat().st_mtime > DAY and not _runs(int(named[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
 
 
 def _clear(folder: Path, *, keep: bool) -> None:

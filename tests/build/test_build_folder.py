@@ -143,3 +143,19 @@ def test_amend_changes_only_what_it_should(tmp_path: Path) -> None:
     assert folder.read()[0].training.minutes == 1.5
     assert "epochs = 77 # why" in after
     assert set(before.splitlines()) - set(after.splitlines()) == {"epochs = 10 # why"}
+
+
+def test_what_killed_processes_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    dead, mine = 2**22 + 1, os.getppid()  # above the largest number that Linux gives by default
+    left = [tmp_path / f".run.{number}.{kind}" for number in (dead, mine) for kind in ("old", "new")]
+    others = [tmp_path / f".run.{dead}.txt", tmp_path / f".runs.{dead}.old", tmp_path / f".run.x{dead}.old"]
+    fresh = tmp_path / f".run.{dead - 1}.old"
+    for path in (*left, *others, fresh):
+        path.mkdir()
+        (path / "weights").write_text("")
+    for path in (*left, *others):
+        os.utime(path, (0, 0))
+    _make(tmp_path / "run")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run", fresh.name, *(path.name for path in others), *(path.name for path in left if str(mine) in path.name)
+    }  # fmt: skip

@@ -126,6 +126,20 @@ def test_lengths_are_counted_once_a_tokenizer(folder: Path, monkeypatch: pytest.
     assert len(list(pairs.stores[0].folder.glob("lengths-*"))) == 2
 
 
+def test_lengths_that_were_not_used_for_longest_are_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lengths_room, "KEPT", 2)
+    pairs = mapped(folder, NUMBERED)
+    one, two, three = (train_tokenizer("words", [text]) for text in ("quelle", "ziel", "quelle ziel"))
+    kept = []
+    for tokenizer in (one, two, one, three):
+        before = set(pairs.stores[0].folder.glob("lengths-*"))
+        token_lengths(pairs, tokenizer, tokenizer)
+        kept.append(set(pairs.stores[0].folder.glob("lengths-*")) - before)
+    first, _, again, third = kept
+    assert not again
+    assert set(pairs.stores[0].folder.glob("lengths-*")) == first | third
+
+
 @pytest.mark.parametrize("kind", ["characters", "words", "unigram"])
 def test_examples_are_those_of_pairs_in_memory(folder: Path, kind: Any) -> None:
     pairs = mapped(folder, NUMBERED)

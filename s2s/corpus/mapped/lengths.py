@@ -19,6 +19,8 @@ from s2s.corpus.mapped.work import in_order
 from s2s.text.tokenizer import Tokenizer, load_tokenizer
 
 _DTYPE = "<u4"
+KEPT = 8
+"""Pairs of tokenizers whose lengths stay beside a store; those used last."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def _of_store(store: Store, tokenizers: Path) -> Ints:
         with alone(store.folder):
             if not _whole(path, store):  # else another process has counted in the meantime
                 _count(path, store, tokenizers)
+                _forget(store.folder)
+    path.touch()
     return np.fromfile(path, _DTYPE).reshape(-1, 2)
 
 
@@ -73,6 +77,13 @@ def _count(path: Path, store: Store, tokenizers: Path) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _forget(folder: Path) -> None:
+    """Remove the lengths of tokenizers that were not used for longest: 8 bytes a pair each, quickly counted again."""
+    by_use = sorted(folder.glob("lengths-*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in by_use[KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def _lengths(task: _Task) -> bytes:
