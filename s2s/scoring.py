@@ -19,7 +19,7 @@ from s2s.translator import Translator
 
 _TOKENS = 4_096  # padded tokens at once
 LARGEST = 1 << 24
-"""Most source tokens times target tokens of a pair: its attention weights take 64 MiB."""
+"""Most source tokens times target tokens of a pair whose attention weights are kept: they take 64 MiB."""
 
 Links = list[tuple[int, int]]
 """(source word, target word), counted from 0 in `text.split()`: one link a target word, in order of the source."""
@@ -57,7 +57,8 @@ def has_empty_side(pair: Pair) -> bool:
 
 
 def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Score | None]:
-    """The score of each pair in its place; None for one with an empty side or beyond `LARGEST`.
+    """The score of each pair in its place; None for one with an empty side, or, where words are copied, beyond
+    `LARGEST`.
 
     Args:
         translator: the model, or several, whose probabilities of each token are averaged.
@@ -65,7 +66,7 @@ def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
         batch_size: pairs at once; None takes the run's `search.batch_size`.
     """
     result: list[Score | None] = [None] * len(pairs)
-    for rows, examples in _batches(translator, pairs, batch_size):
+    for rows, examples in _batches(translator, pairs, batch_size, weights=translator.members.copy):
         log_p_N, _ = translator.members.read([one.source for one in examples], [one.target for one in examples])
         lengths = [len(one.target) + 1 for one in examples]
         for row, one, own in zip(rows, examples, torch.split(log_p_N, lengths), strict=True):
@@ -78,7 +79,7 @@ def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
 def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Links]:
     """The word alignment of each pair by attention: for each target word the source word that it looks at most.
 
-    A word's weight is the largest of its tokens' weights. A pair without a score has no links.
+    A word's weight is the largest of its tokens' weights. A pair with an empty side or beyond `LARGEST` has no links.
 
     Raises:
         ValueError: the model has no attention.
@@ -88,7 +89,7 @@ def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
     targets = word_of_each_token(translator.target, [pair.target for pair in pairs])
     if not translator.members.attend:
         raise ValueError("the model has no attention to align by")
-    for rows, examples in _batches(translator, pairs, batch_size):
+    for rows, examples in _batches(translator, pairs, batch_size, weights=True):
         answers = [(place, one.target) for place, one in enumerate(examples)]
         found = translator.members.attention([one.source for one in examples], answers)
         for row, weights_TS in zip(rows, found, strict=True):
@@ -97,14 +98,15 @@ def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
 
 
 def _batches(
-    translator: Translator, pairs: Sequence[Pair], batch_size: int | None
+    translator: Translator, pairs: Sequence[Pair], batch_size: int | None, *, weights: bool
 ) -> Iterator[tuple[list[int], list[Example]]]:
     """Batches of pairs of like length, with the places of their pairs; those that can't be scored are in none."""
     filled = [row for row, pair in enumerate(pairs) if not has_empty_side(pair)]
     kept = [pairs[row] for row in filled]
     encoded = encode_pairs(kept, translator.source, translator.target, extended=translator.members.copy)
-    both = zip(filled, encoded, strict=True)
-    fitting = [(row, one) for row, one in both if len(one.source) * (len(one.target) + 1) <= LARGEST]
+    fitting = list(zip(filled, encoded, strict=True))
+    if weights:
+        fitting = [(row, one) for row, one in fitting if len(one.source) * (len(one.target) + 1) <= LARGEST]
     lengths = [len(one.source) for _, one in fitting], [len(one.target) for _, one in fitting]
     size = translator.config.search.batch_size if batch_size is None else batch_size
     for chosen in plan_epoch(*lengths, size=size, tokens=_TOKENS, seed=0, epoch=0, shuffle=False):

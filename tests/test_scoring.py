@@ -9,6 +9,7 @@ import torch
 from test_translator import SOURCE, TEXTS, made
 
 from s2s.corpus.formats import Pair
+from s2s.models.decoder import WEIGHTS, Decoder
 from s2s.passages import Wish, align_passages, translate_passages
 from s2s.scoring import LARGEST, align_pairs, perplexity, pharaoh, score_pairs
 from s2s.text.sentences import Piece
@@ -56,9 +57,16 @@ def test_all_answers_together_have_probability_one_at_most() -> None:
     assert 0 < sum(math.exp(score.log_probability) for score in scores if score is not None) < 1
 
 
-def test_a_pair_beyond_the_memory_is_left_out() -> None:
+def test_an_endless_pair_is_scored_but_not_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores need no attention weights of a whole pair at once, alignments do."""
     side = "a" * (math.isqrt(LARGEST) + 1)
-    assert score_pairs(made(), [Pair(side, side), Pair("a", "v")])[0] is None
+    seen = []
+    attend = Decoder._attend
+    monkeypatch.setattr(Decoder, "_attend", lambda *parts: seen.append(attend(*parts)) or seen[-1])
+    [score] = score_pairs(made(), [Pair(side, side.replace("a", "v"))])
+    assert score is not None
+    assert len(score.tokens) == len(side) + 1
+    assert max(weights.numel() for _, weights, _ in seen) <= WEIGHTS
     assert align_pairs(made(), [Pair(side, side)]) == [[]]
 
 

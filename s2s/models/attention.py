@@ -64,6 +64,8 @@ class Attention(nn.Module):
         super().__init__()
         self.score: Score = score
         self.value_size = value_size
+        self.width = (size or query_size) if score == "additive" else 1
+        """Numbers that the score of a pair of positions goes through."""
         self.coverage = coverage
         if coverage and score != "additive":
             raise ValueError(f"coverage enters the additive score, got {score}")
@@ -74,11 +76,10 @@ class Attention(nn.Module):
             case "general":
                 self.key = nn.Linear(value_size, query_size, bias=False)
             case "additive":
-                width = size or query_size
-                self.key = nn.Linear(value_size, width)
-                self.query = nn.Linear(query_size, width, bias=False)
-                self.energy = nn.Linear(width, 1, bias=False)
-                self.cover = nn.Linear(1, width, bias=False) if coverage else None
+                self.key = nn.Linear(value_size, self.width)
+                self.query = nn.Linear(query_size, self.width, bias=False)
+                self.energy = nn.Linear(self.width, 1, bias=False)
+                self.cover = nn.Linear(1, self.width, bias=False) if coverage else None
             case _:
                 assert_never(score)
 

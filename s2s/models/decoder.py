@@ -17,6 +17,9 @@ from s2s.models.embedding import Embedding
 from s2s.models.nested import map_tensors
 from s2s.models.readout import Gate, ReadoutLayer
 
+WEIGHTS = 1 << 24
+"""Numbers that attention goes through at once where its weights are not kept: 64 MB of float32."""
+
 
 class Memory(NamedTuple):
     """What belongs to the source: never copied per step, narrowed only when sentences leave."""
@@ -135,13 +138,17 @@ class Decoder(nn.Module):
             fed = output_RO.new_zeros(output_RO.shape[0], self.fed_size if self.query == "current" else 0)
         return DecoderState(stack, output_RO if keep_output else empty, fed, coverage_RS)
 
-    def forward(self, target_BT: Tensor, memory: Memory) -> Decoded:
-        """Teacher forcing: features (B, T, F), attention weights (B, T, S) and so on for the inputs y_0..y_T-1."""
+    def forward(self, target_BT: Tensor, memory: Memory, *, weights: bool = True) -> Decoded:
+        """Teacher forcing: features (B, T, F), attention weights (B, T, S) and so on for the inputs y_0..y_T-1.
+
+        `weights`: keep those of the attention. Without them, and without gradients, memory grows with T + S and no
+        longer with their product.
+        """
         embedded_BTM = self.embedding(target_BT)
-        decoded = (self._at_once if self.feeding is None else self._stepwise)(embedded_BTM, memory)
+        decoded = (self._at_once if self.feeding is None else self._stepwise)(embedded_BTM, memory, weights)
         return decoded._replace(features=F.dropout(decoded.features, self.dropout, self.training))
 
-    def _at_once(self, embedded_BTM: Tensor, memory: Memory) -> Decoded:
+    def _at_once(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
         """Nothing is fed back, so the recurrence is one scan and the attention one product for all steps."""
         start = self.stack.begin(embedded_BTM.shape[0], memory.seeds)
         output_BTO, _ = self.stack(self._inputs(embedded_BTM, memory), None, start)
@@ -151,10 +158,24 @@ class Decoder(nn.Module):
         if self.query == "previous":
             first = self.stack.summaries(start)[-1].to(output_BTO.dtype)
             query = torch.cat([first.unsqueeze(1), output_BTO[:, :-1]], 1)
-        context, weights, _ = self._attend(query, memory, self._uncovered(memory))
+        context, weights = self._contexts(query, memory, keep)
         return self._read(output_BTO, context, weights, embedded_BTM, memory)
 
-    def _stepwise(self, embedded_BTM: Tensor, memory: Memory) -> Decoded:
+    def _contexts(self, query_BTO: Tensor, memory: Memory, keep: bool) -> tuple[Tensor, Tensor | None]:
+        """Of all steps; where the weights are not kept, of so many at once that theirs are `WEIGHTS` numbers."""
+        assert self.attention is not None
+        coverage = self._uncovered(memory)
+        if keep or torch.is_grad_enabled():
+            context, weights, _ = self._attend(query_BTO, memory, coverage)
+            return context, weights if keep else None
+        each = query_BTO.shape[0] * memory.mask.shape[1] * self.attention.width
+        contexts = []
+        for query in torch.split(query_BTO, max(1, WEIGHTS // max(each, 1)), 1):
+            context, _, coverage = self._attend(query, memory, coverage)
+            contexts.append(context)
+        return torch.cat(contexts, 1), None
+
+    def _stepwise(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
         """Something is fed back: one step after the other, with the embeddings projected once."""
         state = self.begin(memory)
         prepared = self.stack.prepare(embedded_BTM.shape[0])
@@ -162,10 +183,10 @@ class Decoder(nn.Module):
         steps = []
         for gates_BG, embedded_BM in zip(gates_BTG.unbind(1), embedded_BTM.unbind(1), strict=True):
             decoded, state = self._advance(gates_BG, embedded_BM, state, memory, prepared)
-            steps.append(decoded)
+            steps.append(decoded if keep else decoded._replace(weights=None))
         features, weights, generate = zip(*steps, strict=True)
         together = None if self.generate is None else torch.stack(generate, 1)
-        return Decoded(torch.stack(features, 1), torch.stack(weights, 1), together)
+        return Decoded(torch.stack(features, 1), torch.stack(weights, 1) if keep else None, together)
 
     def _advance(
         self, gates_RG: Tensor, embedded_RM: Tensor, state: DecoderState, memory: Memory, prepared: PreparedStack

@@ -76,9 +76,10 @@ class Seq2Seq(nn.Module):
             target_BT = self.own_words(target_BT, memory, share=sampling)
         return self.decode(target_BT, memory)
 
-    def decode(self, target_BT: Tensor, memory: Memory) -> Decoded:
-        """Teacher forcing from a memory, with the inputs y_0..y_T-1."""
-        return self.decoder(self._readable(target_BT, memory), memory)  # type: ignore[no-any-return]
+    def decode(self, target_BT: Tensor, memory: Memory, *, weights: bool = True) -> Decoded:
+        """Teacher forcing from a memory, with the inputs y_0..y_T-1; `weights` as in `Decoder.forward`."""
+        readable_BT = self._readable(target_BT, memory)
+        return self.decoder(readable_BT, memory, weights=weights)  # type: ignore[no-any-return]
 
     def logits(self, decoded: Decoded, source_RS: Tensor) -> Tensor:
         """(R, X) logits of the next token of each row; they are log-probabilities where words may be copied.

@@ -48,7 +48,7 @@ class Member(NamedTuple):
         """What the output layer reads of all tokens of the targets, one target after the other, and the (N, S) source
         of each, for models that copy."""
         inputs_BT = _inputs(targets, memory.mask)
-        decoded = self.model.decode(inputs_BT, memory)
+        decoded = self.model.decode(inputs_BT, memory, weights=self.model.copies)
         real_BT = inputs_BT != PAD
         source_BTS = memory.source.unsqueeze(1).expand(-1, inputs_BT.shape[1], -1)
         return map_tensors(lambda part: part[real_BT], decoded), source_BTS[real_BT]

@@ -41,7 +41,7 @@ def assert_forward_is_a_loop(model: Seq2Seq) -> None:
         torch.testing.assert_close(whole, by_steps(model, BATCH.target_in_BT, memory), rtol=1e-9, atol=1e-11)
         embedded = model.decoder.embedding(BATCH.target_in_BT)
         if model.decoder.attention is not None:
-            stepwise, weights_2, _ = model.decoder._stepwise(embedded, memory)
+            stepwise, weights_2, _ = model.decoder._stepwise(embedded, memory, True)
             torch.testing.assert_close(whole, stepwise, rtol=1e-9, atol=1e-11)
             torch.testing.assert_close(weights, weights_2, rtol=1e-9, atol=1e-11)
     spread = whole.std(0)
@@ -65,6 +65,28 @@ def test_every_core_and_preset(core: str, preset: str | None, layers: int, peeky
 @pytest.mark.parametrize("preset", [*PRESETS, None])
 def test_the_decoder_may_have_another_core(preset: str | None, encoder: str, decoder: str) -> None:
     assert_forward_is_a_loop(tiny_model(preset, core=encoder, decoder_core=decoder, bidirectional=True, peeky=True))
+
+
+@pytest.mark.parametrize("coverage", [False, True])
+@pytest.mark.parametrize("preset", [*PRESETS, None])
+def test_weights_that_are_not_kept(preset: str | None, coverage: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features stay the same, few steps at a time."""
+    if coverage and (preset is None or PRESETS[preset].score != "additive"):
+        pytest.skip("coverage is of the additive score")
+    model = tiny_model(preset, coverage=coverage)
+    with torch.no_grad():
+        memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
+        whole = model.decode(BATCH.target_in_BT, memory)
+        asked = []
+        attend = model.decoder._attend
+        monkeypatch.setattr(model.decoder, "_attend", lambda *parts: asked.append(parts[0].shape[1]) or attend(*parts))
+        for limit in (1, 200, 1 << 20):
+            monkeypatch.setattr("s2s.models.decoder.WEIGHTS", limit)
+            lean = model.decode(BATCH.target_in_BT, memory, weights=False)
+            torch.testing.assert_close(lean.features, whole.features)
+            assert lean.weights is None
+    if model.decoder.feeding is None and preset is not None:
+        assert (asked[0], asked[-1]) == (1, BATCH.target_in_BT.shape[1])
 
 
 def test_luong_by_hand() -> None:
@@ -150,9 +172,9 @@ def test_the_same_masks_give_the_same_numbers_both_ways(query: Query, core: str,
         results = []
         for way in (model.decoder._at_once, model.decoder._stepwise):
             torch.manual_seed(8)
-            results.append(way(embedded, memory))
+            results.append(way(embedded, memory, True))
         torch.manual_seed(9)
-        other = model.decoder._at_once(embedded, memory).features
+        other = model.decoder._at_once(embedded, memory, True).features
     torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-11)
     assert not torch.allclose(results[0][0], other)
 
