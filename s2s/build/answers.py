@@ -15,6 +15,7 @@ from s2s.build.folder import RunFolder
 from s2s.build.looking import draw_states
 from s2s.build.predicting import check_task, task_hash
 from s2s.build.predictor import Judge, Judged, build_predictor, build_task, choose_loss, judging_size
+from s2s.build.reach import Reach, reach
 from s2s.build.say import say
 from s2s.config import Config
 from s2s.errors import MissingExtraError
@@ -125,20 +126,32 @@ def finish_task(path: Path, console: Console) -> None:
     config = RunFolder(path).read()[0]
     run = load_predictor(path, device=config.training.device, threads=config.training.threads)
     scores = task_scores(run)
+    scores["gradient"] = gradient = gradient_of(run)
     write_json(run.folder.scores, scores)
     say(console, scores_text(scores))
     if config.training.plots:
-        draw_task(run, run.folder.plots, console)
+        draw_task(run, run.folder.plots, console, gradient=gradient)
     write_text(run.folder.card, _card(run, scores))
 
 
-def draw_task(run: Answering, folder: Path, console: Console, *, row: int | None = None) -> None:
-    """Learning curve, and states and gates over a test example (of this number); no matplotlib is said, not fatal."""
+def gradient_of(run: Answering) -> Reach:
+    """The gradient's norm by distance in time."""
+    return reach(run.config, run.task, run.model, run.judge.loss)
+
+
+def draw_task(
+    run: Answering, folder: Path, console: Console, *, row: int | None = None, gradient: Reach | None = None
+) -> None:
+    """Learning curve, how far the gradient reaches, and states and gates over a test example (of this number).
+
+    No matplotlib is said, not fatal. `gradient`: of the run, if it is known already.
+    """
     title = run.config.name or run.folder.path.resolve().name
     try:
         rows = run.folder.log_lines()
         unit = "squared error" if run.judge.loss == "mse" else "nats an answer"
         plots.learning_curve(folder / "learning-curve.png", rows, metric="exact_match", title=title, unit=unit)
+        plots.gradient_reach(folder / "gradient.png", gradient or gradient_of(run), title=title)
         shown = telling_row(run.task) if row is None else run.task.splits.test[row]
         draw_states(run.model, run.task, folder, row=shown, title=title, mark="" if row is None else f"-{row}")
         say(console, f"pictures: {folder}")

@@ -5,7 +5,7 @@ reads TOML files and command-line overrides into it and words the errors.
 """
 
 from s2s.config.base import Section
-from s2s.config.data import Data, Mixed
+from s2s.config.data import Data, Mixed, Task
 from s2s.config.model import Core, Model, ResolvedSide, Side
 from s2s.config.search import Search, beam_keys
 from s2s.config.serve import Serve
@@ -25,6 +25,7 @@ __all__ = [
     "Section",
     "Serve",
     "Side",
+    "Task",
     "Text",
     "Training",
     "beam_keys",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from s2s.plots.attention import attention_map
 from s2s.plots.curves import learning_curve
+from s2s.plots.reach import gradient_reach
 from s2s.plots.states import Panel, state_map
 
-__all__ = ["Panel", "attention_map", "learning_curve", "state_map"]
+__all__ = ["Panel", "attention_map", "gradient_reach", "learning_curve", "state_map"]

@@ -23,6 +23,7 @@ from s2s.sweeps.summary import (
     Comparison,
     Group,
     failures_table,
+    gradient_table,
     main_table,
     metric_label,
     scaled,
@@ -40,7 +41,7 @@ def write_report(
     Args:
         known: names and values for the head of the page.
     """
-    tables = [main_table(comparison), scores_table(comparison), failures_table(comparison)]
+    tables = [main_table(comparison), scores_table(comparison), gradient_table(comparison), failures_table(comparison)]
     shown = [table for table in tables if table is not None]
     write_text(folder / "runs.csv", runs_csv(comparison))
     write_text(folder / "curves.csv", curves_csv(comparison))

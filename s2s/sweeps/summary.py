@@ -193,6 +193,32 @@ def scores_table(comparison: Comparison) -> Table | None:
     return Table("Test scores", ["", "seed", *map(metric_label, names)], rows, note.strip())
 
 
+def gradient_table(comparison: Comparison) -> Table | None:
+    """One row a setting: the gradient's norm at some distances, before and after training, medians over seeds."""
+    found = [
+        (group, [one for _, ran in group.trained if (one := ran.scores.get("gradient"))]) for group in comparison.groups
+    ]
+    distances = sorted({distance for _, runs in found for run in runs for distance, _ in run["fresh"]})
+    if not distances:
+        return None
+    far = distances[-1]
+    shown_at = sorted({min(distances, key=lambda one: abs(one - far * part / 4)) for part in (0, 1, 2, 4)})
+    names = ("fresh", "trained")
+    rows = [
+        [group.label, *(_median_at(runs, name, distance) for name in names for distance in shown_at)]
+        for group, runs in found
+        if runs
+    ]
+    header = ["", *(f"{name}, {distance:,} steps" for name in names for distance in shown_at)]
+    note = "Norm of the gradient of the last answer's loss by what is read so many steps before; median over seeds."
+    return Table("Gradient by distance in time", header, rows, note)
+
+
+def _median_at(runs: Sequence[Mapping[str, Any]], name: str, distance: int) -> str:
+    values = [dict(map(tuple, run[name])).get(distance, math.inf) for run in runs]
+    return f"{statistics.median(values):.2g}"
+
+
 def _is_score(name: str, value: Any) -> bool:
     return name not in _NO_SCORES and isinstance(value, float)
 

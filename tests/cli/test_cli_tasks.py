@@ -49,6 +49,9 @@ def test_a_task_is_learned_scored_and_kept(here: Path) -> None:
     assert "task length: 100,000 examples an epoch" in told.err
     assert scores("run")["exact_match"] > 0.95
     kept = json.loads((here / "run" / "scores.json").read_text())
+    gradient = kept.pop("gradient")
+    assert [at for at, _ in gradient["trained"]] == list(range(12))
+    assert gradient["fresh"] != gradient["trained"]
     assert kept == {key: value for key, value in scores("run").items() if key != "run"}
     assert sum(row["n"] for row in kept["by_length"]) == 60
     assert "sequence task `length`" in (here / "run" / "README.md").read_text()
@@ -87,7 +90,7 @@ def test_pictures(here: Path) -> None:
     train(*ADDING, "-o", "run", "training.updates=3", "model.core=lstm", "model.pooling=attention", "model.layers=2")
     assert s2s("plot", "run", "--row", "7", "-o", "pictures").code == 0
     assert {path.name for path in (here / "pictures").iterdir()} == {
-        "learning-curve.png", "states-layer-1-7.png", "states-layer-2-7.png", "attention-7.png",
+        "learning-curve.png", "gradient.png", "states-layer-1-7.png", "states-layer-2-7.png", "attention-7.png",
     }  # fmt: skip
 
 

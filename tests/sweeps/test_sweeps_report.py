@@ -20,7 +20,7 @@ from s2s.sweeps.published import read_curves
 from s2s.sweeps.ran import Ran
 from s2s.sweeps.report import curves_csv, panels, pictures, runs_csv, write_report
 from s2s.sweeps.spec import Published, PublishedCurve, Threshold
-from s2s.sweeps.summary import Comparison, Group, by_setting, main_table, make_groups, scores_table
+from s2s.sweeps.summary import Comparison, Group, by_setting, gradient_table, main_table, make_groups, scores_table
 
 PUBLISHED = "task,model,iteration,test_cost,test_accuracy\n" + "".join(
     f"adding,lstm,{step},{1 / (1 + step)},\nlength,lstm,{step},0.5,0.75\n" for step in range(0, 500, 100)
@@ -72,6 +72,23 @@ def test_the_table_by_hand() -> None:
     assert (cells[1]["runs"], cells[1]["parameters"], cells[1]["peak memory, MiB"]) == ("2 of 3", "1,234", "300")
     assert "loss < 0.1, first of 2 in a row" in table.note
     assert "updates to threshold" not in main_table(comparison()).header
+
+
+def test_gradients_by_distance() -> None:
+    """Medians over seeds at the first, the middle and the last distance, of settings that have any."""
+    told = [0, 1, 2, 3, 4, 6, 8]
+    factors = {"fresh": 0.1, "trained": 0.2}
+    members = []
+    for seed in (1, 2, 3):
+        gradient = {name: [(at, seed * factor) for at in told] for name, factor in factors.items()}
+        members.append(member("lstm", seed, ran([0.5], scores={"gradient": gradient})))
+    axes = (SEEDS, Axis("model.core", ("lstm", "gru")))
+    groups = make_groups(by_setting([*members, member("gru", 1, ran([0.5]))]), axes)
+    table = gradient_table(Comparison("T", "loss", axes, groups))
+    assert table is not None
+    assert table.header[1:5] == [f"fresh, {at} steps" for at in (0, 2, 4, 8)]
+    assert table.rows == [["lstm", *["0.2"] * 4, *["0.4"] * 4]]
+    assert gradient_table(comparison()) is None
 
 
 def test_test_scores_have_their_intervals() -> None:
