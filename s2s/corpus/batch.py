@@ -52,23 +52,15 @@ class Batch:
         )
 
 
-def make_batch(
-    chosen: Sequence[Example],
-    rows: Sequence[int],
-    *,
-    reverse_source: bool = False,
-    append_eos_to_source: bool = False,
-) -> Batch:
+def make_batch(chosen: Sequence[Example], rows: Sequence[int], *, reverse_source: bool = False) -> Batch:
     """The chosen examples as int64 tensors on the CPU, padded with PAD behind their ends.
 
-    Sources are reversed inside their own length; an EOS that is appended stays last. Both dimensions are at least 1.
-    `rows` are the examples' numbers.
+    Sources are reversed inside their own length. Both dimensions are at least 1. `rows` are the examples' numbers.
     """
     sources = [example.source[::-1] if reverse_source else example.source for example in chosen]
-    ends = [EOS] if append_eos_to_source else []
-    source_BS, source_lengths_B = _padded([[*ids, *ends] for ids in sources])
-    target_in_BT, target_lengths_B = _padded([[BOS, *example.target] for example in chosen])
-    target_out_BT, _ = _padded([[*example.target, EOS] for example in chosen])
+    source_BS, source_lengths_B = pad(sources)
+    target_in_BT, target_lengths_B = pad([[BOS, *example.target] for example in chosen])
+    target_out_BT, _ = pad([[*example.target, EOS] for example in chosen])
     return Batch(
         source_BS,
         source_lengths_B,
@@ -144,14 +136,8 @@ def plan_epoch(
     return Plan(order, starts, stops)
 
 
-def padding_share(plan: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
-    """The part of one side's padded positions that is padding: 0 when all rows of every batch are equally long."""
-    used = sum(lengths[row] for rows in plan for row in rows)
-    padded = sum(len(rows) * max(lengths[row] for row in rows) for rows in plan)
-    return 1 - used / padded if padded else 0.0
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids as int64 tensors on the CPU: (B, T) with PAD behind each row's end, T at least 1, and the lengths (B)."""
     lengths_B = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     width = max(1, int(lengths_B.max(initial=0)))
     ids_BT = np.full((len(rows), width), PAD, dtype=np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2s.corpus.batch import Batch, make_batch, padding_share, plan_epoch
+from s2s.corpus.batch import Batch, make_batch, plan_epoch
 from s2s.corpus.examples import Example, encode_pairs
 from s2s.corpus.read import Pair
 from s2s.errors import UserError
@@ -150,14 +151,19 @@ def test_plans_stay_what_they_were(
             assert hashlib.sha256(json.dumps(list(found)).encode()).hexdigest()[:16] == digest
 
 
+def padding_share(plan: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """The part of one side's padded positions that is padding."""
+    used = sum(lengths[row] for rows in plan for row in rows)
+    return 1 - used / sum(len(rows) * max(lengths[row] for row in rows) for rows in plan)
+
+
 # ---- tensors ----
 
 EXAMPLES = [Example([5, 6, 7], [8, 9]), Example([5], []), Example([4, 5], [6, 7, 8])]
 
 
-def batch_of(rows: list[int], *, reverse: bool = False, eos: bool = False) -> Batch:
-    chosen = [EXAMPLES[row] for row in rows]
-    return make_batch(chosen, rows, reverse_source=reverse, append_eos_to_source=eos)
+def batch_of(rows: list[int], *, reverse: bool = False) -> Batch:
+    return make_batch([EXAMPLES[row] for row in rows], rows, reverse_source=reverse)
 
 
 def test_a_batch_in_numbers() -> None:
@@ -170,18 +176,15 @@ def test_a_batch_in_numbers() -> None:
     assert (batch.rows, batch.tokens) == ([2, 0], 7)
 
 
-def test_reversal_stays_inside_the_length_and_eos_stays_last() -> None:
+def test_reversal_stays_inside_the_length() -> None:
     assert batch_of([0, 2], reverse=True).source_BS.tolist() == [[7, 6, 5], [5, 4, PAD]]
-    both = batch_of([0, 2], reverse=True, eos=True)
-    assert both.source_BS.tolist() == [[7, 6, 5, EOS], [5, 4, EOS, PAD]]
-    assert both.source_lengths_B.tolist() == [4, 3]
 
 
-@given(some_examples, st.booleans(), st.booleans())
-def test_tensors_hold_the_examples(examples: list[Example], reverse: bool, eos: bool) -> None:
-    batch = make_batch(examples, range(len(examples)), reverse_source=reverse, append_eos_to_source=eos)
+@given(some_examples, st.booleans())
+def test_tensors_hold_the_examples(examples: list[Example], reverse: bool) -> None:
+    batch = make_batch(examples, range(len(examples)), reverse_source=reverse)
     for b, example in enumerate(examples):
-        source = [*(example.source[::-1] if reverse else example.source), *([EOS] if eos else [])]
+        source = [*(example.source[::-1] if reverse else example.source)]
         length, size = int(batch.source_lengths_B[b]), int(batch.target_lengths_B[b])
         assert batch.source_BS[b, :length].tolist() == source
         assert batch.target_in_BT[b, :size].tolist() == [BOS, *example.target]
@@ -207,34 +210,3 @@ def test_encode_pairs() -> None:
     source = train_tokenizer("characters", [pair.source for pair in pairs])
     target = train_tokenizer("characters", [pair.target for pair in pairs])
     assert encode_pairs(pairs, source, target) == [Example([5, 4], [4]), Example([4], [4, 4])]
-
-
-def test_padding_share() -> None:
-    assert padding_share([[0, 1], [2]], [1, 3, 2]) == pytest.approx(2 / 8)
-    assert padding_share([], []) == 0.0
-
-
-@given(
-    lengths=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60),
-    pool=st.integers(1, 4),
-    size=st.one_of(st.none(), st.integers(1, 9)),
-)
-def test_small_pools_hold_every_row_once_and_keep_the_limits(
-    lengths: list[tuple[int, int]], pool: int, size: int | None
-) -> None:
-    sources, targets = [s for s, _ in lengths], [t for _, t in lengths]
-    tokens = None if size is not None else 100
-    plan = plan_epoch(sources, targets, size=size, tokens=tokens, seed=1, epoch=1, pool=pool)
-    assert sorted(row for rows in plan for row in rows) == list(range(len(lengths)))
-    for rows in plan:
-        cost = len(rows) * (max(sources[r] for r in rows) + max(targets[r] for r in rows) + 2)
-        assert len(rows) <= size if size is not None else cost <= 100 or len(rows) == 1
-
-
-def test_without_buckets_batches_hold_mixed_lengths() -> None:
-    lengths = [1] * 500 + [30] * 500
-    mixed = plan_epoch(lengths, lengths, size=100, tokens=None, seed=1, epoch=1, pool=1)
-    assert len(mixed) == 10
-    assert all({lengths[row] for row in rows} == {1, 30} for rows in mixed)
-    sorted_plan = plan_epoch(lengths, lengths, size=100, tokens=None, seed=1, epoch=1)
-    assert all(len({lengths[row] for row in rows}) == 1 for rows in sorted_plan)
