@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from s2s.config.io import merge, parse_overrides
@@ -20,6 +20,17 @@ class Axis:
 
     key: str
     values: tuple[Any, ...]
+    sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """For values that are names of several keys together: their dotted keys. `key` is the name of the sets then."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Of the configuration, that it decides."""
+        return list(dict.fromkeys(key for keys in self.sets.values() for key in keys)) if self.sets else [self.key]
+
+    def decided(self, value: Any) -> Mapping[str, Any]:
+        """Dotted keys of the configuration by a value."""
+        return self.sets[value] if self.sets else {self.key: value}
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,30 @@ def read_grid(table: Mapping[str, Any], where: str) -> tuple[Axis, ...]:
                 f"{where}: {key} = {values!r}: expected a list of values; a key with one value belongs into [fixed]"
             )
         axes.append(make_axis(key, values))
+    return tuple(axes)
+
+
+def read_sets(tables: Mapping[str, Mapping[str, Mapping[str, Any]]], where: str) -> tuple[Axis, ...]:
+    """The axes of `[sets]`: a name each, and by name the keys that vary together.
+
+    Raises:
+        UserError: a name with a dot, a set without keys, sets of one axis that decide unlike keys.
+    """
+    axes = []
+    for name, sets in tables.items():
+        keys = {one: flat(tree, f"{where}: sets.{name}.{one}") for one, tree in sets.items()}
+        axis = Axis(name, tuple(keys), keys)
+        lacking = [(one, key) for one in keys for key in axis.keys if key not in keys[one]]
+        if lacking:
+            one, key = lacking[0]
+            raise UserError(
+                f"{where}: sets.{name}.{one} does not say {key}, and another set of {name} does; give it a value"
+            )
+        if not any(keys.values()):
+            raise UserError(
+                f"{where}: sets.{name} has no keys; expected sets such as small = {{ model.hidden_size = 64 }}"
+            )
+        axes.append(axis)
     return tuple(axes)
 
 

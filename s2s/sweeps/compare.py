@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,12 +163,18 @@ def _loss_unit(configs: Sequence[Config]) -> str:
 def _facts(plan: Plan, runs: Sequence[Combination], jobs: int) -> list[tuple[str, str]]:
     """What the page begins with."""
     found = [("Recipe", plan.base), *((key, str(value)) for key, value in plan.fixed.items())]
-    found += [(axis.key, ", ".join(map(str, axis.values))) for axis in plan.axes]
+    for axis in plan.axes:
+        found.append((axis.key, ", ".join(map(str, axis.values))))
+        found += [(f"{axis.key} {name}", _keys(keys)) for name, keys in axis.sets.items()]
     if plan.threshold is not None:
         found.append(("Threshold", rule(plan.threshold, runs[0].config.training.metric)))
     if plan.published is not None:
         found.append(("Published curves", f"{plan.published.file}; seconds and memory are not published there"))
     return [*found, ("Measured", f"with at most {jobs} runs at once on {cores()} cores, which seconds depend on")]
+
+
+def _keys(keys: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in keys.items())
 
 
 def plan_text(plan: Plan) -> str:
@@ -178,7 +184,10 @@ def plan_text(plan: Plan) -> str:
     tree: dict[str, Any] = {"base": plan.base}
     if plan.fixed:
         tree["fixed"] = dict(plan.fixed)
-    tree["grid"] = {axis.key: list(axis.values) for axis in plan.axes}
+    if sets := {axis.key: {name: dict(keys) for name, keys in axis.sets.items()} for axis in plan.axes if axis.sets}:
+        tree["sets"] = sets
+    if grid := {axis.key: list(axis.values) for axis in plan.axes if not axis.sets}:
+        tree["grid"] = grid
     if plan.threshold is not None:
         tree["threshold"] = plan.threshold.model_dump()
     if plan.published is not None:

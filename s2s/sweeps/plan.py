@@ -14,7 +14,7 @@ from s2s.build.words import find_recipe
 from s2s.config import Config
 from s2s.config.io import check, merge, read_toml
 from s2s.errors import UserError
-from s2s.sweeps.axes import Axis, flat, nested, read_grid, read_words
+from s2s.sweeps.axes import Axis, flat, nested, read_grid, read_sets, read_words
 from s2s.sweeps.spec import CompareFile, Published, Threshold, read_file
 
 SEED = "training.seed"
@@ -70,19 +70,19 @@ def read_plan(words: Sequence[str], threshold: Threshold | None = None) -> Plan:
         plan = Plan(given.inputs[0], given.fixed, given.axes, threshold)
     else:
         plan = _from_file(path, given.fixed, given.axes, threshold)
-    both = [axis.key for axis in plan.axes if axis.key in plan.fixed]
-    if both:
-        raise UserError(f"{path}: {both[0]} stands in [fixed] and in [grid]; expected it in one of them")
+    decided = [*plan.fixed, *(key for axis in plan.axes for key in axis.keys)]
+    if both := [key for key in dict.fromkeys(decided) if decided.count(key) > 1]:
+        raise UserError(f"{path}: {both[0]} stands in two of [fixed], [grid] and [sets]; expected it in one of them")
     if not plan.axes:
         raise UserError("nothing varies; expected at least one key with several values, such as model.core=lstm,gru")
-    if any(axis.key == "training.metric" for axis in plan.axes):
+    if any("training.metric" in axis.keys for axis in plan.axes):
         raise UserError("training.metric can't vary: runs are compared by it; choose one for all of them")
     return plan
 
 
 def _is_grid(path: Path) -> bool:
     """Whether a file is a comparison rather than a recipe. A name that is no file is left to those who read it."""
-    return path.is_file() and "grid" in read_toml(path)
+    return path.is_file() and not {"grid", "sets"}.isdisjoint(read_toml(path))
 
 
 def _from_file(path: Path, fixed: Mapping[str, Any], axes: Sequence[Axis], threshold: Threshold | None) -> Plan:
@@ -92,7 +92,11 @@ def _from_file(path: Path, fixed: Mapping[str, Any], axes: Sequence[Axis], thres
     return Plan(
         base=file.base,
         fixed={**kept, **fixed},
-        axes=(*(axis for axis in read_grid(file.grid, str(path)) if axis.key not in won), *axes),
+        axes=(
+            *read_sets(file.sets, str(path)),
+            *(axis for axis in read_grid(file.grid, str(path)) if axis.key not in won),
+            *axes,
+        ),
         threshold=threshold or file.threshold,
         published=file.published,
     )
@@ -121,13 +125,20 @@ def combinations(plan: Plan) -> list[Combination]:
     found, wrong = [], []
     for name, values in zip(run_names(settings), settings, strict=True):
         try:
-            found.append(Combination(name, values, check(merge(tree, nested(values)), label(values))))
+            found.append(
+                Combination(name, values, check(merge(tree, nested(_decided(plan.axes, values))), label(values)))
+            )
         except UserError as error:
             wrong.append(error)
     if wrong:
         count = f"{len(wrong)} of {len(settings)} runs can't be trained; nothing was started. "
         raise UserError(f"{count if len(settings) > 1 else ''}{wrong[0]}")
     return found
+
+
+def _decided(axes: Iterable[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted keys of a point of the grid."""
+    return {key: value for axis in axes for key, value in axis.decided(values[axis.key]).items()}
 
 
 def short(keys: Iterable[str]) -> dict[str, str]:

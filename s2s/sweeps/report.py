@@ -90,7 +90,8 @@ def panels(comparison: Comparison) -> list[tuple[str, list[Group], list[str]]]:
     there are more curves than a picture holds.
     """
     sizes = {axis.key: len(axis.values) for axis in comparison.axes if axis.key != SEED and len(axis.values) > 1}
-    apart = [key for key in sizes if key.startswith("data.")]
+    other = {axis.key for axis in comparison.axes if any(key.startswith("data.") for key in axis.keys)}
+    apart = [key for key in sizes if key in other]
     varying = [key for key in sizes if key not in apart]
     while len(varying) > 1 and prod(sizes[key] for key in varying) > figures.MOST_CURVES:
         apart.append(varying.pop(0))

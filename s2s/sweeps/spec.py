@@ -38,11 +38,15 @@ class Published(Section):
 
 
 class CompareFile(Section):
-    """A grid: every combination of the values in `[grid]` is a run of `base` with `[fixed]`."""
+    """A grid: every combination of the values in `[grid]` is a run of `base` with `[fixed]`.
+
+    `[sets.NAME]` is an axis, too: its values have names, and each stands for several keys that vary together.
+    """
 
     base: str
     fixed: dict[str, Any] = Field({})
-    grid: dict[str, Any] = Field(min_length=1)
+    grid: dict[str, Any] = Field({})
+    sets: dict[str, dict[str, dict[str, Any]]] = Field({})
     threshold: Threshold | None = None
     published: Published | None = None
 

@@ -52,6 +52,44 @@ def test_every_combination_is_a_run(grid: Path) -> None:
     assert plan.threshold.consecutive == 5
 
 
+SETS = """
+base = "date-attention"
+[sets.cell]
+small.model = { core = "lstm", hidden_size = 16 }
+large.model = { core = "gru", hidden_size = 32 }
+"""
+
+
+def test_keys_that_vary_together(tmp_path: Path) -> None:
+    path = tmp_path / "sets.toml"
+    path.write_text(SETS + "[grid]\ntraining.seed = [1, 2]\n")
+    plan = read_plan([str(path)])
+    runs = combinations(plan)
+    assert [one.name for one in runs] == [f"cell-{name}_seed-{seed}" for name in ("small", "large") for seed in (1, 2)]
+    assert runs[2].setting == {"cell": "large"}
+    assert (runs[2].config.model.core, runs[2].config.model.hidden_size) == ("gru", 32)
+    again = tmp_path / "again.toml"
+    again.write_text(plan_text(plan))
+    assert combinations(read_plan([str(again)])) == runs
+
+
+@pytest.mark.parametrize(
+    ("more", "parts"),
+    [
+        ("[fixed]\nmodel.core = 'rwa'", ["model.core stands in two of"]),
+        ("odd.model = { core = 'rwa' }", ["sets.cell.odd does not say model.hidden_size"]),
+        ("[sets.none]", ["sets.none has no keys"]),
+        ("[sets.metric]\na.training.metric = 'loss'", ["training.metric can't vary"]),
+    ],
+)
+def test_sets_that_do_not_fit(tmp_path: Path, more: str, parts: list[str]) -> None:
+    path = tmp_path / "sets.toml"
+    path.write_text(SETS + more + "\n")
+    with pytest.raises(UserError) as caught:
+        combinations(read_plan([str(path)]))
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
 def test_the_command_line_wins_over_the_file(grid: Path) -> None:
     plan = read_plan([str(grid), "training.updates=7", "model.layers=3", "training.seed=4,5"])
     runs = combinations(plan)
@@ -107,7 +145,7 @@ def test_combinations_that_are_refused(words: list[str], parts: list[str]) -> No
         (("base =", "bas ="), ["base", "missing", "did you mean base?"]),
         (("value = 0.1", ""), ["threshold.value", "missing"]),
         (('["lstm", "gru"]', "[]"), ["model.core", "without values"]),
-        (("[fixed]", "[fixed]\nmodel.layers = 2"), ["model.layers", "[fixed] and in [grid]"]),
+        (("[fixed]", "[fixed]\nmodel.layers = 2"), ["model.layers", "two of [fixed], [grid]"]),
     ],
 )
 def test_files_that_are_refused(grid: Path, change: tuple[str, str], parts: list[str]) -> None:
