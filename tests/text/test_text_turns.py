@@ -1,0 +1,51 @@
+"""Histories: one text, one row of ids, and the turns back from both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s2s.text.tokenizer import load_tokenizer, train_tokenizer
+from s2s.text.turns import BEGIN, Turns, history, split_turns, turns_of
+from s2s.text.vocab import BOS, EOS
+
+words = st.lists(st.sampled_from(["ja", "nein", "doch", "?"]), min_size=1, max_size=4).map(" ".join)
+BASE = train_tokenizer("words", ["ja nein doch ?"])
+
+
+@given(st.lists(words, max_size=5))
+def test_there_and_back(turns: list[str]) -> None:
+    text = history(turns)
+    assert text.strip()
+    assert turns_of(text) == turns
+    ids = Turns(BASE).encode(text)
+    assert ids[0] == BOS
+    assert ids.count(EOS) == len(turns)
+    assert split_turns(ids) == [BASE.encode(turn) for turn in turns]
+    assert Turns(BASE).decode(ids) == text
+
+
+def test_what_people_type() -> None:
+    assert turns_of("ja\tnein") == ["ja", "nein"]
+    assert turns_of(" \tja\t\t") == ["ja"]
+    assert turns_of("") == turns_of(BEGIN) == []
+    assert history(["a\tb\nc", " d "]) == f"{BEGIN}\ta b c\td"
+    assert turns_of(history(["ja", BEGIN])) == ["ja", BEGIN]
+    assert Turns(BASE).encode("") == [BOS]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 9])
+def test_only_the_last_turns_are_read(most: int) -> None:
+    turns = ["ja", "nein", "doch"]
+    ids = Turns(BASE, most).encode(history(turns))
+    assert split_turns(ids) == [BASE.encode(turn) for turn in turns[3 - min(3, most) :]]
+
+
+def test_it_is_saved_as_what_it_stands_on(tmp_path: Path) -> None:
+    tokenizer = Turns(BASE)
+    tokenizer.save(tmp_path, "joint")
+    assert load_tokenizer(tmp_path, "joint").vocabulary.sha256 == tokenizer.vocabulary.sha256
+    assert (tokenizer.kind, tokenizer.pieces([BOS])) == ("words", BASE.pieces([BOS]))
