@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from s2s.build.load import Device, load_translator
-from s2s.translator import Alignment, Constraints, Translation, Translator
+from s2s.translator import Alignment, Chat, Constraints, Translation, Translator
 
-__all__ = ["Alignment", "Constraints", "Translation", "Translator", "load"]
+__all__ = ["Alignment", "Chat", "Constraints", "Translation", "Translator", "load"]
 
 
 def load(run: str | Path, *, device: Device = "auto", threads: int | None = None) -> Translator:

@@ -156,6 +156,7 @@ def test_only_metrics_and_search_rooms_know_their_libraries() -> None:
         "matplotlib": {"plots"},
         "fastapi": {"serve"},
         "sentencepiece": {"text"},
+        "gensim": {"text"},
         "optuna": {"sweeps"},
     }
     for path in sources():

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from s2s.build.auto import choose
 from s2s.build.corpus import STDIN, Corpus, load_corpus
+from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.say import say
 from s2s.build.words import find_recipe, is_data
@@ -112,6 +113,8 @@ def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Consol
     """Look at the pairs, choose what the user did not, and say why."""
     base = {"name": _stem(inputs[0]), "data": {"train": list(inputs)}}
     config = _absolute(check(merge(base, extra), "command line"))  # before any file is read: a typo shows at once
+    if holds_dialogues(config):  # what suits pairs says nothing of them
+        return _from_tree(merge(base, extra), "command line", header=[])
     stdin = _standard_input(config)
     corpus = _load(config, stdin)
     given = {f"{section}.{key}" for section, keys in extra.items() if isinstance(keys, dict) for key in keys}
@@ -140,7 +143,7 @@ def _flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _pairs(config: Config, stdin: bytes | None) -> Corpus | None:
-    return None if config.data.task else _load(config, stdin)
+    return None if config.data.task or holds_dialogues(config) else _load(config, stdin)
 
 
 def _load(config: Config, stdin: bytes | None) -> Corpus:
@@ -175,6 +178,8 @@ def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path)
         wanted = merge({"name": _stem(inputs[0]) if inputs else old.name}, data, extra)
     config = _absolute(check(merge(tree, wanted), f"{run} and command line"))
     before, now = _decisive(_absolute(old)), _decisive(config)
+    if (old.model.kind, config.model.kind) == ("hred", "vhred"):  # which reads what the other reads, and more
+        before = {key: value for key, value in before.items() if key not in ("model.kind", "model.latent_size")}
     if differing := [f"{key} is {before[key]}, not {now[key]}" for key in before if before[key] != now[key]]:
         raise UserError(
             f"--init-from {run}: the weights fit only their own model, but {'; '.join(differing)}."

@@ -196,6 +196,8 @@ def _files(data: Data) -> tuple[_Files, tuple[str | None, str | None]]:
             )
         return (data.train, data.valid, data.test), languages_of(data.train)
     card = fetch.card(data.corpus)
+    if not card.languages:
+        raise UserError(f"corpus {card.name} holds dialogues, expected pairs. Name another in data.corpus")
     source, target = data.source_lang or card.languages[0], data.target_lang or card.languages[1]
     if source == target:
         raise UserError(

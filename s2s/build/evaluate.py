@@ -11,9 +11,11 @@ from typing import Any, Literal, assert_never
 from rich.console import Console
 
 from s2s.build.answers import load_predictor, scores_text, task_scores
+from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import answer, drawings, one_line, write_report
+from s2s.build.spoken import Asked, load_and_score, spoken_text
 from s2s.build.testsets import TestSet, named_test_set, own_test_sets, system_of_file, trained_targets
 from s2s.build.words import split_search
 from s2s.config import Data
@@ -93,6 +95,8 @@ def evaluate_verb(wanted: Wanted, console: Console) -> tuple[dict[str, Any], str
     _check(wanted)
     if any(_is_task(run) for run in wanted.runs):
         return _evaluate_tasks(wanted)
+    if any(_speaks(run) for run in wanted.runs):
+        return _evaluate_dialogues(wanted)
     bleu(wanted.tokenize)  # fails now if ever
     own = {word: load_metric(word) for word in wanted.own}
     translators = [load_translator(run, device=wanted.device) for run in wanted.runs]
@@ -142,6 +146,26 @@ def _evaluate_tasks(wanted: Wanted) -> tuple[dict[str, Any], str]:
         raise UserError("runs of sequence tasks do not search: leave out the keys of [search]")
     found = [{"run": str(run), **task_scores(load_predictor(run, device=wanted.device))} for run in wanted.runs]
     text = "\n\n".join(f"{scores['run']}\n{scores_text(scores)}" for scores in found)
+    return found[0] if len(found) == 1 else {"systems": found}, text
+
+
+def _speaks(run: Path) -> bool:
+    return holds_dialogues(RunFolder(run).read()[0])
+
+
+def _evaluate_dialogues(wanted: Wanted) -> tuple[dict[str, Any], str]:
+    """Each run of dialogues on its own test dialogues."""
+    if others := [str(run) for run in wanted.runs if not _speaks(run)]:
+        raise UserError(f"{', '.join(others)}: not of dialogues, and the others are; evaluate them apart")
+    given = {key: getattr(wanted, key) for key in _TEXTS_ONLY if key != "beam"}
+    if idle := [key.replace("own", "metric").replace("_", "-") for key, value in given.items() if value]:
+        raise UserError(f"runs of dialogues are scored on their own test dialogues: leave out --{', --'.join(idle)}")
+    search = {**wanted.search, **({"beam": wanted.beam} if wanted.beam else {})}
+    found = [
+        {"run": str(run), **load_and_score(run, Asked(replies=None, search=search), device=wanted.device)}
+        for run in wanted.runs
+    ]
+    text = "\n\n".join(f"{scores['run']}\n{spoken_text(scores)}" for scores in found)
     return found[0] if len(found) == 1 else {"systems": found}, text
 
 

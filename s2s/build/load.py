@@ -9,12 +9,16 @@ from typing import Any, Literal
 import torch
 
 from s2s.build.corpus import directions_of
+from s2s.build.dialogue_model import build_dialogue_model
+from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.model import build_model
 from s2s.build.text import Tokenizers, load_tokenizers
 from s2s.config import Config
 from s2s.errors import UserError
-from s2s.models import Seq2Seq
+from s2s.models import HRED, Seq2Seq
+from s2s.text.tokenizer import Tokenizer
+from s2s.text.turns import Turns
 from s2s.training.checkpoint import load_weights
 from s2s.training.hardware import pick_device, set_threads
 from s2s.translator import Translator
@@ -23,12 +27,15 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def make_translator(
-    folder: RunFolder, config: Config, model: Seq2Seq, tokenizers: Tokenizers, device: torch.device
+    folder: RunFolder, config: Config, model: Seq2Seq | HRED, tokenizers: Tokenizers, device: torch.device
 ) -> Translator:
     directions = directions_of(config.data)
+    source: Tokenizer = tokenizers.reading(directions[0][1])
+    if holds_dialogues(config):
+        source = reading(config, tokenizers.target)
     return Translator(
         model,
-        tokenizers.reading(directions[0][1]),
+        source,
         tokenizers.target,
         config=config,
         name=config.name or folder.path.resolve().name,
@@ -36,6 +43,13 @@ def make_translator(
         directions=directions,
         device=device,
     )
+
+
+def reading(config: Config, tokenizer: Tokenizer) -> Turns:
+    """The tokenizer of what was said so far; a flat model reads no more of it than it was trained on."""
+    if config.model.of_dialogues:
+        return Turns(tokenizer)
+    return Turns(tokenizer, config.data.context_turns, config.data.max_source)
 
 
 def load_translator(path: Path, *, device: Device = "auto", threads: int | None = None) -> Translator:
@@ -56,7 +70,11 @@ def load_translator(path: Path, *, device: Device = "auto", threads: int | None 
     set_threads(threads)
     place = pick_device(device)
     sizes = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
-    model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
+    model: Seq2Seq | HRED
+    if config.model.of_dialogues:
+        model = build_dialogue_model(config.model, vocabulary=sizes[1], bag=bool(config.training.bag_of_words))
+    else:
+        model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
     check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
     return make_translator(folder, config, model.to(place).eval(), tokenizers, place)
 

@@ -38,36 +38,41 @@ def build_model(model: Model, *, source_vocabulary: int, target_vocabulary: int)
         UserError: the sizes don't fit each other (with the keys to change).
     """
     encoder_side, decoder_side = model.side("encoder"), model.side("decoder")
-    embedding = _embedding(encoder_side, source_vocabulary)
+    embedding = build_embedding(encoder_side, source_vocabulary)
     encoder = Encoder(embedding, build_stack(model, encoder_side, embedding.size))
-    choice = attention_choice(model)
     context_size = encoder.output_size if model.peeky else 0
-    stack = build_stack(model, decoder_side, decoder_side.embedding_size + context_size)
-    attention = _attention(model, choice, stack.output_size, encoder.output_size)
-    decoder = Decoder(
-        _embedding(decoder_side, target_vocabulary),
-        stack,
-        attention=attention,
-        query=choice.query,
-        feed=choice.feed,
-        readout=choice.readout,
-        readout_size=decoder_side.hidden_size if model.tie == "none" else decoder_side.embedding_size,
-        context_size=context_size,
-        dropout=model.output_dropout,
-        gate=model.context_gate,
-        copy=model.copying,
-    )
+    decoder = build_decoder(model, target_vocabulary, context_size=context_size, value_size=encoder.output_size)
     if model.tie == "all":
         encoder.embedding.table = decoder.embedding.table
     try:
         summary_sizes = [layer.output_size for layer in cast(list[Layer], list(encoder.stack.layers))]
-        bridge = Bridge(model.bridge, summary_sizes, stack.seed_sizes)
+        bridge = Bridge(model.bridge, summary_sizes, decoder.stack.seed_sizes)
         whole = Seq2Seq(encoder, bridge, decoder, vocabulary=target_vocabulary, tied=model.tie != "none")
     except ValueError as error:
         raise UserError(f"{error}: change model.bridge, model.tie, model.readout or the sizes") from None
     tables = [encoder.embedding.table, decoder.embedding.table]
     initialise_all(model, whole, tables, [encoder_side.core, decoder_side.core])
     return whole
+
+
+def build_decoder(model: Model, vocabulary: int, *, context_size: int, value_size: int) -> Decoder:
+    """The decoder, which sees a context of this width at every step (0: none) and attends to values of that width."""
+    side, choice = model.side("decoder"), attention_choice(model)
+    stack = build_stack(model, side, side.embedding_size + context_size)
+    attention = _attention(model, choice, stack.output_size, value_size)
+    return Decoder(
+        build_embedding(side, vocabulary),
+        stack,
+        attention=attention,
+        query=choice.query,
+        feed=choice.feed,
+        readout=choice.readout,
+        readout_size=side.hidden_size if model.tie == "none" else side.embedding_size,
+        context_size=context_size,
+        dropout=model.output_dropout,
+        gate=model.context_gate,
+        copy=model.copying,
+    )
 
 
 def attention_choice(model: Model) -> AttentionChoice:
@@ -94,7 +99,8 @@ def _attention(model: Model, choice: AttentionChoice, query_size: int, value_siz
         ) from None
 
 
-def _embedding(side: ResolvedSide, vocabulary: int) -> Embedding:
+def build_embedding(side: ResolvedSide, vocabulary: int) -> Embedding:
+    """The embedding of one side."""
     embedding = Embedding(
         vocabulary,
         side.embedding_size,

@@ -72,7 +72,7 @@ def prepare(
         check_vocabulary(load_weights(RunFolder(init_from).weights, model), tokenizers, RunFolder(init_from))
         _say_unknown(examples, init_from, console)
     identity = machine.identity(config, corpus.sha256)
-    filled = fill_embeddings(config.model, model, tokenizers) if fresh else []
+    filled = fill_embeddings(config.model, model, tokenizers, corpus.train) if fresh else []
     for note in [*corpus.notes, *notes, *filled, *([LOWERED] if config.text.lowercase else [])]:
         say(console, note)
     say(

@@ -17,9 +17,11 @@ from torch import nn
 from s2s import metrics
 from s2s.build.best import Keeper
 from s2s.build.corpus import Corpus
+from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.predicting import predictor_trainee
 from s2s.build.say import say
+from s2s.build.speaking import dialogue_trainee
 from s2s.build.texts import text_trainee
 from s2s.build.trainee import Before, Start, Trainee
 from s2s.build.training import build_optimizer, build_schedule, build_settings, total_updates
@@ -91,10 +93,14 @@ def start(config: Config, corpus: Corpus | None, wish: Wish, console: Console, *
 
 def _make(config: Config, corpus: Corpus | None, begin: Start, console: Console) -> Trainee:
     match config.model.kind:
+        case "seq2seq" if holds_dialogues(config):
+            return dialogue_trainee(config, begin, console)
         case "seq2seq":
             return text_trainee(config, corpus, begin, console)
         case "predictor":
             return predictor_trainee(config, begin, console)
+        case "hred" | "vhred":
+            return dialogue_trainee(config, begin, console)
         case _:
             assert_never(config.model.kind)
 

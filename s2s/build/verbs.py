@@ -14,11 +14,13 @@ from rich.console import Console
 from s2s.build.answers import finish_task
 from s2s.build.compose import compose, compose_from_run
 from s2s.build.corpus import Corpus, load_corpus
+from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import finish
 from s2s.build.run import Wish, resume, start
 from s2s.build.say import say
+from s2s.build.spoken import finish_dialogues
 from s2s.build.words import find_recipe, split_words
 from s2s.config.io import check, dump, merge, read_toml
 from s2s.errors import UserError
@@ -109,6 +111,10 @@ def _finish(path: Path, end: str, console: Console, corpus: Corpus | None) -> in
     if config.data.task:
         finish_task(path, console)
         say(console, f"The model is in {path}. Try: s2s evaluate {shown}   s2s plot {shown}")
+        return 0
+    if holds_dialogues(config):
+        finish_dialogues(path, console)
+        say(console, f"The model is in {path}. Try: s2s chat {shown}   s2s evaluate {shown}")
         return 0
     training = config.training
     translator = load_translator(path, device=training.device, threads=training.threads)

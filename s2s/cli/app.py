@@ -11,6 +11,8 @@ import typer
 
 from s2s import __version__
 from s2s.cli.answer import score, serve, translate
+from s2s.cli.chat import chat
+from s2s.cli.embed import embed
 from s2s.cli.evaluate import evaluate
 from s2s.cli.look import explain_config, fetch_corpus, list_corpora, list_recipes, show_config
 from s2s.cli.options import make_console
@@ -49,7 +51,7 @@ def _app() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for verb in (train, evaluate, average, compare, tune, plot, translate, score, serve):
+    for verb in (train, embed, evaluate, average, compare, tune, plot, translate, score, chat, serve):
         app.command()(verb)
     app.command("recipes")(list_recipes)
     data = typer.Typer(help="Public corpora that recipes use.", no_args_is_help=True)

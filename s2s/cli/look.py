@@ -23,7 +23,7 @@ def list_corpora() -> None:
     from s2s.corpus.fetch import corpora
 
     for card in corpora():
-        typer.echo(f"{card.name}  {card.title}  ({', '.join(card.languages)}; {card.licence})")
+        typer.echo(f"{card.name}  {card.title}  ({card.contents}; {card.licence})")
     typer.echo("dates  Date-format conversion, generated (no files)")
     typer.echo("addition  Sums as strings, generated (no files)")
 

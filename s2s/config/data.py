@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from s2s.config.base import NonNegative, Positive, Section
 
 Task = Literal["bit-count", "binary-addition", "length", "adding", "copy", "reber", "pixel-mnist", "permuted-mnist"]
-Format = Literal["auto", "tsv", "jsonl", "parallel", "fixed"]
+Format = Literal["auto", "tsv", "jsonl", "parallel", "fixed", "turns-tsv", "turns-jsonl", "cornell"]
 
 
 def _one_or_two(value: Any) -> Any:
@@ -62,6 +62,12 @@ class Data(Section):
     test_size: Positive = Field(5_000, description="Pairs that a generator makes for testing.")
     seed: NonNegative = Field(1, description="Seed of generators and of the held-out split.")
     skip_bad: bool = Field(False, description="Count malformed lines instead of stopping at the first.")
+    max_turns: int | None = Field(
+        None, ge=2, description="Longest dialogue in turns; a longer one is cut into windows that follow each other."
+    )
+    context_turns: Positive | None = Field(
+        None, description="Turns before a reply that the source of a flat model of dialogues holds; none: all."
+    )
     max_source: Positive | None = Field(100, description="Longest source in tokens; longer training pairs are dropped.")
     max_target: Positive | None = Field(100, description="Longest target in tokens; longer training pairs are dropped.")
     max_ratio: float | None = Field(None, gt=1.0, description="Largest ratio of lengths (in tokens) between the sides.")

@@ -6,7 +6,7 @@ Every key has its default, its bounds and its one-line meaning here and nowhere 
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -29,21 +29,26 @@ def _known_core(name: str) -> str:
 CoreName = Annotated[str, AfterValidator(_known_core), Field(json_schema_extra={"enum": list(_CORES)})]
 
 
-class Side(Section):
-    """Keys of one side of the model; a key left out takes the value of `[model]`."""
+class Layers(Section):
+    """Keys of the recurrent layers of one part of the model; a key left out takes the value of `[model]`."""
 
     core: CoreName | None = Field(None, description="Recurrent core of this side.")
     hidden_size: Positive | None = Field(None, description="Width of each recurrent layer (each direction).")
     layers: Positive | None = Field(None, description="Recurrent layers.")
-    embedding_size: Positive | None = Field(None, description="Width of the embeddings.")
-    bidirectional: bool | None = Field(None, description="Read in both directions (encoder only).")
     residual: bool | None = Field(None, description="Residual connections around the layers after the first.")
     dropout: Probability | None = Field(None, description="Dropout between layers.")
-    embedding_dropout: Probability | None = Field(None, description="Dropout on embeddings.")
     variational_dropout: bool | None = Field(None, description="One dropout mask for all steps of a sequence.")
     recurrent_dropout: Probability | None = Field(None, description="Dropout of recurrent weights.")
-    word_dropout: Probability | None = Field(None, description="Share of tokens read as <unk>.")
     layer_norm: bool | None = Field(None, description="Layer-normalised LSTM or GRU.")
+
+
+class Side(Layers):
+    """Keys of one side of the model; a key left out takes the value of `[model]`."""
+
+    embedding_size: Positive | None = Field(None, description="Width of the embeddings.")
+    bidirectional: bool | None = Field(None, description="Read in both directions (encoder only).")
+    embedding_dropout: Probability | None = Field(None, description="Dropout on embeddings.")
+    word_dropout: Probability | None = Field(None, description="Share of tokens read as <unk>.")
     embeddings: str | None = Field(None, description="File of word vectors that the embeddings start from.")
     freeze_embeddings: bool | None = Field(None, description="Embeddings do not learn.")
 
@@ -51,10 +56,11 @@ class Side(Section):
 class Model(Section):
     """The network. Keys here hold for both sides; `[model.encoder]` and `[model.decoder]` win."""
 
-    kind: Literal["seq2seq", "predictor"] = Field(
+    kind: Literal["seq2seq", "hred", "vhred", "predictor"] = Field(
         "seq2seq",
-        description="Which model is built: one that writes a sequence, or (for data.task) one that answers with numbers"
-        " or a class. A predictor reads the keys of the encoder.",
+        description="Which model is built: one that writes a sequence, one of dialogues (hred, or vhred with a latent"
+        " variable a turn), or (for data.task) one that answers with numbers or a class. A predictor reads the keys of"
+        " the encoder.",
     )
     core: CoreName = Field(
         "lstm",
@@ -75,10 +81,14 @@ class Model(Section):
     )
     word_dropout: Probability = Field(0.0, description="Share of tokens read as <unk> in training, drawn for each.")
     layer_norm: bool = Field(False, description="Layer-normalised LSTM or GRU (gates and cell).")
-    embeddings: str | None = Field(None, description="File of word vectors (word2vec or GloVe, as text) to start from.")
+    embeddings: str | None = Field(
+        None, description="File of word vectors (word2vec, as text or binary, or GloVe) to start from."
+    )
     freeze_embeddings: bool = Field(False, description="Embeddings keep their start and do not learn.")
     attention: Literal["none", "bahdanau", "luong", "book", "joey"] = Field(
-        "luong", description="Preset of score x query x feed x readout, or none."
+        "luong",
+        description="Preset of score x query x feed x readout, or none. Of hred and vhred: over the words of all turns"
+        " before; left out: none.",
     )
     attention_score: Literal["dot", "general", "additive"] | None = Field(None, description="Overrides the preset.")
     attention_query: Literal["previous", "current"] | None = Field(None, description="Overrides the preset.")
@@ -129,6 +139,12 @@ class Model(Section):
         [0.0, 0.25, 0.5, 0.9, 0.99], min_length=1, description="Statistical RU: decays of its averages."
     )
     variant: Literal["full", "iid", "recurrent", "multiscale"] = Field("full", description="Statistical RU: ablation.")
+    conditioning: Literal["every", "first"] = Field(
+        "every",
+        description="hred, vhred: what the turns before say joins every decoder input and readout, or only"
+        " the decoder's first state.",
+    )
+    latent_size: Positive = Field(100, description="vhred: width of the latent variable.")
     pooling: Literal["state", "last", "mean", "attention"] = Field(
         "state",
         description="Predictor: what its answer is read from: the last state of each direction, the output at the last"
@@ -146,18 +162,45 @@ class Model(Section):
     )
     encoder: Side = Field(Side(), description="Keys of the encoder.")
     decoder: Side = Field(Side(), description="Keys of the decoder.")
+    context: Layers = Field(Layers(), description="Keys of the core of hred and vhred that steps once a turn.")
 
-    def side(self, name: Literal["encoder", "decoder"]) -> ResolvedSide:
-        """The keys of one side, with those of `[model]` where the side is silent. A decoder reads in one direction."""
-        own: Side = getattr(self, name)
-        values = {
-            key: getattr(self, key) if getattr(own, key) is None else getattr(own, key) for key in Side.model_fields
-        }
-        if name == "decoder" and own.bidirectional is None:
+    @property
+    def of_dialogues(self) -> bool:
+        """Whether it reads and writes dialogues, turn by turn."""
+        return self.kind in ("hred", "vhred")
+
+    def side(self, name: Literal["encoder", "decoder", "context"]) -> ResolvedSide:
+        """The keys of one side, with those of `[model]` where the side is silent. Only an encoder reads both ways."""
+        own: Layers = getattr(self, name)
+        said = {key: value for key in type(own).model_fields if (value := getattr(own, key)) is not None}
+        values = {key: said.get(key, getattr(self, key)) for key in Side.model_fields}
+        if name != "encoder":
             values["bidirectional"] = False
         if values["core"] == "sru":
             values["core"] = "statistical"
         return ResolvedSide(**values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_attention_unless_asked_for(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and keys.get("kind") in ("hred", "vhred"):
+            return {"attention": "none", **keys}
+        return keys
+
+    @model_validator(mode="after")
+    def _of_dialogues_or_not(self) -> Model:
+        if not self.of_dialogues:
+            if self.context != Layers() or self.conditioning != "every":
+                raise ValueError("context and conditioning are of dialogues; set kind = 'hred' or 'vhred'")
+        elif unread := [key for key in _OF_PAIRS if getattr(self, key) != type(self).model_fields[key].default]:
+            raise ValueError(f"kind = {self.kind!r} does not read {', '.join(unread)}; leave these keys out")
+        elif self.encoder.word_dropout:
+            raise ValueError("the encoder of dialogues reads whole turns: word_dropout is of the decoder alone")
+        elif self.bridge == "copy":
+            raise ValueError("bridge = 'copy' is of pairs; the context is no state of the decoder's core: use 'tanh'")
+        if self.latent_size != type(self).model_fields["latent_size"].default and self.kind != "vhred":
+            raise ValueError("latent_size is of kind = 'vhred'")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Model:
@@ -165,6 +208,8 @@ class Model(Section):
             raise ValueError("decoder.bidirectional: a decoder writes from left to right; leave this key out")
         self._layer_norm_fits("encoder")
         self._layer_norm_fits("decoder")
+        if self.of_dialogues:
+            self._layer_norm_fits("context")
         if self.bridge == "copy":
             self._same_on_both_sides("copy hands the encoder's whole state over")
         query = self.attention_query or ("previous" if self.attention == "bahdanau" else "current")
@@ -203,7 +248,7 @@ class Model(Section):
         if self.context_gate != "none" and (self.attention == "none" or readout == "affine"):
             raise ValueError("context_gate needs attention and readout = 'tanh' or 'deep'; leave it out, or set these")
 
-    def _layer_norm_fits(self, name: Literal["encoder", "decoder"]) -> None:
+    def _layer_norm_fits(self, name: Literal["encoder", "decoder", "context"]) -> None:
         side = self.side(name)
         if not side.layer_norm:
             return
@@ -226,6 +271,10 @@ class Model(Section):
                 )
         if encoder.bidirectional:
             raise ValueError(f"bridge = 'copy': {why}, so bidirectional must be false; or use bridge = 'tanh'")
+
+
+_OF_PAIRS = ("peeky", "reverse_source", "copying", "coverage_loss")
+"""Keys that do nothing for dialogues."""
 
 
 class ResolvedSide(Section):

@@ -59,6 +59,19 @@ class Training(Section):
         description="Weight of R-Drop: pairs are read twice, with dropout drawn anew, and the two distributions are"
         " drawn together; 0: off.",
     )
+    kl_warmup: NonNegative = Field(
+        0, description="vhred: updates over which the weight of the KL divergence rises linearly from zero to one."
+    )
+    free_bits: float = Field(
+        0.0,
+        ge=0.0,
+        description="vhred: nats of divergence a turn that cost nothing more, shared out evenly among the units.",
+    )
+    bag_of_words: float = Field(
+        0.0,
+        ge=0.0,
+        description="vhred: weight of the loss that guesses a turn's words from context and latent variable.",
+    )
     batch_size: Positive | None = Field(
         None, description="Pairs a batch, of all processes; none: batch_tokens decides."
     )

@@ -48,8 +48,19 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _speaks(self) -> Config:
+        """What is of dialogues, and of those with a latent variable."""
+        if self.model.kind != "vhred":
+            for key in _OF_LATENT:
+                if _changed(self, key):
+                    raise ValueError(f"{key} is of model.kind = 'vhred'; leave it out")
+        if self.model.of_dialogues and self.training.r_drop:
+            raise ValueError("training.r_drop is of pairs; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if self.model.tie == "all" and not self.text.shared:
+        if self.model.tie == "all" and not (self.text.shared or self.model.of_dialogues):
             raise ValueError("model.tie = 'all' ties both embeddings, which needs text.shared = true")
         if self.model.copying and not self.text.shared:
             raise ValueError("model.copying makes words of the source words of the target: set text.shared = true")
@@ -82,6 +93,8 @@ _OF_TEXTS = (
     *(f"training.{key}" for key in ("label_smoothing", "r_drop", "batch_tokens", "pool")),
 )
 """Keys that do nothing for a predictor."""
+
+_OF_LATENT = ("training.kl_warmup", "training.free_bits", "training.bag_of_words")
 
 
 def _changed(config: Config, key: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from s2s import resources
 from s2s.errors import UserError
@@ -36,10 +36,13 @@ class CardFile(BaseModel):
     url: Annotated[str, Field(pattern=r"^(https?|file)://")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(gt=0)]
+    also: tuple[str, ...] = ()
+    """Other names under which a folder that is already there may hold the same, in this form or another."""
 
 
 class Card(BaseModel):
-    """A corpus: its terms, its files, and for each split the pattern of their names (`train.{lang}.gz`)."""
+    """A corpus: its terms, its files, and for each split the pattern of their names (`train.{lang}.gz`); for dialogues,
+    which have no languages, the name of its file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,15 +51,25 @@ class Card(BaseModel):
     licence: str
     homepage: str
     citation: str
-    languages: Annotated[tuple[str, ...], Field(min_length=2)]
+    languages: tuple[str, ...] = ()
+    join_contractions: bool = False
+    """Whether `don ’ t` is read as `don't` (`corpus.dialogue.text`)."""
     splits: dict[Split, str]
     files: dict[str, CardFile]
+
+    @field_validator("languages")
+    @classmethod
+    def _two_or_none(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(languages) == 1:
+            raise ValueError("expected two at least, or none for dialogues")
+        return languages
 
     @model_validator(mode="after")
     def _every_split_has_its_files(self) -> Card:
         for split, pattern in self.splits.items():
-            if "{lang}" not in pattern:
-                raise ValueError(f"splits.{split}: the pattern {pattern!r} lacks {{lang}}")
+            if bool(self.languages) != ("{lang}" in pattern):
+                fault = "lacks {lang}" if self.languages else "has {lang}, but there are no languages"
+                raise ValueError(f"splits.{split}: the pattern {pattern!r} {fault}")
             if lacking := [name for name in self._names(split, self.languages) if name not in self.files]:
                 raise ValueError(f"splits.{split}: no [files] entry for {', '.join(lacking)}")
         return self
@@ -72,19 +85,40 @@ class Card(BaseModel):
 
         UserError for a language or a split that the corpus does not have.
         """
-        if split not in self.splits:
-            raise UserError(f"corpus {self.name} has no split {split!r}; it has {', '.join(self.splits)}.")
+        self._check_split(split)
         for language in (source_lang, target_lang):
             self._check_language(language)
-        source, target = (_present(folder, name) for name in self._names(split, (source_lang, target_lang)))
+        source, target = (self.present(folder, name) for name in self._names(split, (source_lang, target_lang)))
         return source, target
 
+    def path(self, folder: Path, split: Split) -> Path:
+        """The file of a split of dialogues. UserError for a split that there is not, or a corpus of pairs."""
+        self._check_split(split)
+        if self.languages:
+            raise UserError(f"corpus {self.name} holds pairs of {self.contents}, expected dialogues. Name another.")
+        return self.present(folder, self.splits[split])
+
+    @property
+    def contents(self) -> str:
+        """The languages of its pairs, or "dialogues"."""
+        return ", ".join(self.languages) or "dialogues"
+
+    def present(self, folder: Path, name: str) -> Path:
+        """The file, or else what is there in its place: unpacked, or by another of its names."""
+        places = [Path(folder) / other for other in (name, name.removesuffix(".gz"), *self.files[name].also)]
+        return next((place for place in places if place.exists()), places[0])
+
     def _names(self, split: Split, languages: Sequence[str]) -> list[str]:
-        return [self.splits[split].replace("{lang}", language) for language in languages]
+        pattern = self.splits[split]
+        return [pattern.replace("{lang}", language) for language in languages] if self.languages else [pattern]
+
+    def _check_split(self, split: Split) -> None:
+        if split not in self.splits:
+            raise UserError(f"corpus {self.name} has no split {split!r}; it has {', '.join(self.splits)}.")
 
     def _check_language(self, language: str) -> None:
         if language not in self.languages:
-            raise UserError(f"corpus {self.name} has no language {language!r}; it has {', '.join(self.languages)}.")
+            raise UserError(f"corpus {self.name} has no language {language!r}; it has {self.contents}.")
 
 
 def corpora() -> list[Card]:
@@ -143,7 +177,7 @@ def fetch(
 def _look(card: Card, folder: Path, names: Sequence[str], *, strict: bool) -> Path:
     if not folder.is_dir():
         raise UserError(f"--from {folder}: no such folder. Give the one with the files of {card.name}.")
-    lacking = [name for name in names if not _present(folder, name).is_file()]
+    lacking = [name for name in names if not card.present(folder, name).is_file()]
     if lacking:
         raise UserError(
             f"--from {folder}: {len(lacking)} of {len(names)} files of {card.name} are missing: {', '.join(lacking)}. "
@@ -193,12 +227,6 @@ def _copy(file: CardFile, write: Callable[[bytes], int], progress: Callable[[int
             done += len(chunk)
             progress(done)
     return digest.hexdigest()
-
-
-def _present(folder: Path, name: str) -> Path:
-    packed = Path(folder) / name
-    unpacked = packed.with_name(name.removesuffix(".gz"))
-    return unpacked if not packed.exists() and unpacked.exists() else packed
 
 
 def _sha256(path: Path) -> str | None:

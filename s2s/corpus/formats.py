@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple, assert_never
 
 from s2s.text.ids import encodable
 
-Format = Literal["auto", "tsv", "jsonl", "parallel", "fixed"]
 LineFormat = Literal["tsv", "jsonl", "fixed"]
+DialogueFormat = Literal["turns-tsv", "turns-jsonl", "cornell"]
+Format = Literal["auto", LineFormat, "parallel", DialogueFormat]
 
 _SUFFIXES: dict[str, LineFormat] = {
     ".tsv": "tsv",
@@ -21,10 +22,14 @@ _SUFFIXES: dict[str, LineFormat] = {
     ".json": "jsonl",
 }
 _SAMPLE = 1000
-_EXPECTED: dict[LineFormat, str] = {
+_EXPECTED: dict[LineFormat | DialogueFormat, str] = {
     "tsv": "two columns with one tab between them",
     "jsonl": 'one object a line such as {"source": "...", "target": "..."}',
     "fixed": 'a source, "_" and a target, as in "may 4, 2001   _2001-05-04"',
+    "turns-tsv": "the turns of one dialogue with a tab between",
+    "turns-jsonl": 'the turns of one dialogue, such as ["...", "..."] or {"dialog": [[{"id": "...", "text": "..."}]]}',
+    "cornell": 'the signs " +++$+++ " between five fields (movie_lines.txt) or four (movie_conversations.txt), the'
+    " last of which lists lines that there are",
 }
 
 
@@ -58,7 +63,7 @@ def guess_format(lines: Sequence[str]) -> LineFormat:
     return "fixed" if _looks_fixed(sample) else "tsv"
 
 
-def expected(format: LineFormat) -> str:
+def expected(format: LineFormat | DialogueFormat) -> str:
     """What a line of the format looks like, for messages."""
     return _EXPECTED[format]
 
@@ -111,7 +116,7 @@ def _json(line: str, source_key: str, target_key: str) -> Pair | Bad:
     except (ValueError, RecursionError):
         return Bad("no valid JSON")
     if not isinstance(found, dict):
-        return Bad(f"{_kind(found)}, not an object")
+        return Bad(f"{kind(found)}, not an object")
     for entry, keys in _places(found, source_key, target_key):
         if all(key in entry for key in keys):
             return _texts(entry[keys[0]], entry[keys[1]], keys)
@@ -130,13 +135,14 @@ def _places(found: dict[str, object], source_key: str, target_key: str) -> list[
 def _texts(source: object, target: object, keys: Sequence[str]) -> Pair | Bad:
     for key, text in zip(keys, (source, target), strict=True):
         if not isinstance(text, str):
-            return Bad(f"{key!r} with {_kind(text)}, not a text")
+            return Bad(f"{key!r} with {kind(text)}, not a text")
         if encodable(text) is not text:
             return Bad(f"{key!r} with half of a surrogate pair, which is no character")
     return Pair(str(source), str(target))
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
+    """What a value of JSON is, for messages."""
     match value:
         case None | True | False:
             return json.dumps(value)

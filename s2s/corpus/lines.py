@@ -17,17 +17,24 @@ _GZIP = b"\x1f\x8b"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_lines(path: str | Path) -> list[str]:
+def read_lines(path: str | Path, *, otherwise: str | None = None) -> list[str]:
     """The lines without their ends (`\\n` or `\\r\\n`); the empty piece behind the last line feed is not a line.
 
     `-` is standard input. A byte order mark is dropped. UserError when there is no such file, it cannot be read, its
-    gzip stream is broken or it is not UTF-8 (with line number and byte offset).
+    gzip stream is broken or it is not UTF-8 (with line number and byte offset); with `otherwise`, a file that is
+    not UTF-8 is read in that encoding, which must know every byte.
     """
     with reading(path):
         content = sys.stdin.buffer.read() if str(path) == STANDARD_INPUT else Path(path).read_bytes()
         if packed(path, content):
             content = gzip.decompress(content)
-    return split_lines(decoded(content, named(path), start=content).removeprefix("\ufeff"))
+    try:
+        text = decoded(content, named(path), start=content)
+    except UserError:
+        if otherwise is None:
+            raise
+        text = content.decode(otherwise)
+    return split_lines(text.removeprefix("\ufeff"))
 
 
 def named(path: str | Path) -> str:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from s2s.corpus.formats import (
     Bad,
+    DialogueFormat,
     Format,
     LineFormat,
     Pair,
@@ -78,6 +80,8 @@ def languages_of(paths: Sequence[str | Path]) -> tuple[str | None, str | None]:
 
 def wants_two(paths: Sequence[str | Path], format: Format) -> bool:
     """Whether the paths are two parallel files. UserError when they and the format do not go together."""
+    if format in get_args(DialogueFormat):
+        raise UserError(f"format {format} is of dialogues, expected one of pairs. Name that, or auto.")
     if len(paths) not in (1, 2):
         raise UserError(f"got {len(paths)} files; give one file of pairs, or two parallel files (source, target).")
     if [str(path) for path in paths] == [STANDARD_INPUT] * 2:
@@ -122,14 +126,15 @@ def _single(path: str | Path, format: Format, skip_bad: bool, keys: tuple[str, s
 
 def line_format(path: str | Path, format: Format, lines: list[str]) -> LineFormat:
     """The format of a file of pairs that begins with these lines."""
-    if format == "auto":
-        return suffix_format(path) or guess_format(lines)
-    if format == "parallel":
-        raise ValueError("parallel files are read two at a time")
-    return format
+    match format:
+        case "auto":
+            return suffix_format(path) or guess_format(lines)
+        case "tsv" | "jsonl" | "fixed":
+            return format
+    raise ValueError(f"format {format} is not of one file of pairs")
 
 
-def refusal(name: str, format: LineFormat, first: tuple[int, str], bad: int, total: int) -> UserError:
+def refusal(name: str, format: LineFormat | DialogueFormat, first: tuple[int, str], bad: int, total: int) -> UserError:
     """The error for `bad` lines of `total`, the first of them with its number and what was found there."""
     number, found = first
     others = f" ({bad:,} of {total:,} lines are bad)" if bad > 1 else ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from s2s.corpus.formats import Pair
 from s2s.corpus.order import random_order
 from s2s.errors import UserError
+
+Texts = TypeVar("Texts", bound=tuple[str, ...])
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,17 @@ class Overlap:
         )
 
 
-def hold_out(pairs: Sequence[Pair], *, count: int, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """(train, held): `count` random pairs are held out, the same ones for the same seed; both keep the corpus order.
+def hold_out(pairs: Sequence[Texts], *, count: int, seed: int) -> tuple[list[Texts], list[Texts]]:
+    """(train, held): `count` random pairs (or dialogues) are held out, the same ones for the same seed; both keep the
+    corpus order.
 
-    All pairs of one source go to one side, so a little fewer than `count` may be held when sources repeat (or more,
-    where every source repeats more often than that: then the rarest goes). UserError when nothing would be left on one
-    side.
+    All pairs of one source (dialogues with one first turn) go to one side, so a little fewer than `count` may be held
+    when sources repeat (or more, where every source repeats more often than that: then the rarest goes). UserError when
+    nothing would be left on one side.
     """
     groups: dict[str, list[int]] = {}
     for row, pair in enumerate(pairs):
-        groups.setdefault(pair.source, []).append(row)
+        groups.setdefault(pair[0], []).append(row)
     rows_of = list(groups.values())
     held: set[int] = set()
     for group in random_order(len(rows_of), seed).tolist():
@@ -72,7 +76,7 @@ def overlap(train: Iterable[Pair], test: Sequence[Pair]) -> Overlap:
     return Overlap(sum(pair in known for pair in test), sum(pair.source in sources for pair in test), len(test))
 
 
-def corpus_hash(pairs: Iterable[Pair]) -> str:
+def corpus_hash(pairs: Iterable[tuple[str, ...]]) -> str:
     """SHA-256 over all texts in their order; lengths are hashed too, so that no two corpora run together."""
     digest = hashlib.sha256()
     for pair in pairs:

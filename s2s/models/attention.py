@@ -95,6 +95,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Contexts (R, T, E) and weights (R, T, S) for R = B x beams rows, the beams of a sentence together.
 
+        mask_BS: true where a sentence may be looked at; (R, S) where its rows may look at different positions.
         coverage_RS: the sum of all weights before these steps, where the score sees it; None: these are the first.
         """
         if not self.coverage:
@@ -114,12 +115,13 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """All steps at once; with coverage it is one step."""
         rows, steps, _ = query_RTQ.shape
-        sentences, positions = mask_BS.shape
+        sentences, positions = values_BSE.shape[:2]
         query = query_RTQ.reshape(sentences, rows // max(sentences, 1) * steps, query_RTQ.shape[2])
         scores = self._scores(query, keys, coverage_RS)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # a softmax over half precision is coarse
-        scores = scores.masked_fill(~mask_BS.unsqueeze(1), MASKED)
-        weights = scores.softmax(-1)
+        masks = mask_BS.shape[0]
+        apart = scores.view(masks, rows // max(masks, 1) * steps, positions).masked_fill(~mask_BS.unsqueeze(1), MASKED)
+        weights = apart.softmax(-1).view(scores.shape)
         context = torch.bmm(weights.to(values_BSE.dtype), values_BSE)
         return context.view(rows, steps, self.value_size), weights.view(rows, steps, positions)
 

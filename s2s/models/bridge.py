@@ -53,7 +53,10 @@ class Bridge(nn.Module):
         """One seed a decoder layer, from the encoder's stack and its final states."""
         if self.kind == "copy":
             return stack.seeds(finals)
-        summaries = stack.summaries(finals)
+        return self.seeds(stack.summaries(finals))
+
+    def seeds(self, summaries: Sequence[Tensor]) -> tuple[State, ...]:
+        """One seed a decoder layer, from what each layer before it said last; of every kind but copy."""
         tops = [summaries[min(index, len(summaries) - 1)] for index in range(len(self.seed_sizes))]
         return tuple(self._seed(index, top_BO) for index, top_BO in enumerate(tops))
 

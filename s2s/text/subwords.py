@@ -108,6 +108,10 @@ class Subwords:
         drawn = self._processor.encode(cleaned, enable_sampling=True, nbest_size=-1, alpha=strength, num_threads=1)
         return list(drawn)
 
+    def cut(self, text: str) -> list[str]:
+        """The subwords of a text, characters that are not known among them as they are."""
+        return list(self._processor.encode(self._clean(text), out_type=str))
+
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._processor.decode(content(ids)))
 

@@ -1,12 +1,13 @@
 """The turns of a dialogue as one text, and that text as one row of ids.
 
-A history is written `<dialogue>`, then each turn behind a TAB: what stands before the first turn is `<dialogue>` alone,
-which is no blank. Its ids are BOS, and each turn with EOS behind it, whether one encoder reads all of it or turns are
-read one by one.
+A history is written with a sign before each turn: `⏎ Hello. ⏎ Hi, who is it?`; where nothing was said it is the sign
+alone, which is no blank. A TAB separates turns, too. The ids are BOS, and each turn with EOS behind it: for one encoder
+that reads all of it and for one that reads turn by turn.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +15,39 @@ from pathlib import Path
 from s2s.text.tokenizer import Kind, Tokenizer
 from s2s.text.vocab import BOS, EOS, Vocabulary
 
-BEGIN = "<dialogue>"
-SEPARATOR = "\t"
+TURN = "⏎"
+_BETWEEN = re.compile(f"[{TURN}\t]")
 
 
 def history(turns: Sequence[str]) -> str:
-    """What stands before the next turn; white space in a turn that would cut it in two becomes a space."""
-    return SEPARATOR.join([BEGIN, *(" ".join(turn.split()) for turn in turns)])
+    """What was said before the next turn; what would cut a turn in two becomes a space."""
+    return " ".join(f"{TURN} {one_turn(turn)}" for turn in turns) or TURN
+
+
+def one_turn(text: str) -> str:
+    """A text as a turn: white space and signs between turns are single spaces."""
+    return " ".join(_BETWEEN.sub(" ", text).split())
 
 
 def turns_of(text: str) -> list[str]:
-    """The turns of a history, which may lack its beginning; blank turns are none."""
-    turns = [turn for turn in text.split(SEPARATOR) if turn.strip()]
-    return turns[1:] if turns and turns[0].strip() == BEGIN else turns
+    """The turns of a history; blank turns are none."""
+    return [turn.strip() for turn in _BETWEEN.split(text) if turn.strip()]
 
 
 @dataclass(frozen=True)
 class Turns:
-    """A tokenizer of histories on top of one of turns."""
+    """A tokenizer of histories on top of one of turns.
+
+    Attributes:
+        base: of turns.
+        most: turns that are read, the last ones; None: all.
+        longest: tokens that are read, end marks included; the earliest turns go first, and of a single one its
+            beginning; None: all.
+    """
 
     base: Tokenizer
     most: int | None = None
-    """Turns that are read, the last ones; None: all."""
+    longest: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -49,13 +61,23 @@ class Turns:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        chosen = [self._read(text) for text in texts]
+        chosen = [turns_of(text) for text in texts]
         ids = iter(self.base.encode_batch([turn for turns in chosen for turn in turns]))
-        return [[BOS, *(i for _ in turns for i in (*next(ids), EOS))] for turns in chosen]
+        return [self.join([next(ids) for _ in turns]) for turns in chosen]
 
-    def _read(self, text: str) -> list[str]:
-        turns = turns_of(text)
-        return turns if self.most is None else turns[len(turns) - min(self.most, len(turns)) :]
+    def join(self, turns: Sequence[Sequence[int]]) -> list[int]:
+        """The ids of a history from those of its turns, within the limits."""
+        kept: list[list[int]] = []
+        room = self.longest
+        for turn in reversed(turns if self.most is None else turns[max(0, len(turns) - self.most) :]):
+            ended = [*turn, EOS]
+            if room is not None:
+                if kept and len(ended) > room:
+                    break
+                ended = ended[-room:]
+                room -= len(ended)
+            kept.append(ended)
+        return [BOS, *(i for turn in reversed(kept) for i in turn)]
 
     def decode(self, ids: Sequence[int]) -> str:
         return history([self.base.decode(turn) for turn in split_turns(ids)])
@@ -68,7 +90,7 @@ class Turns:
 
 
 def split_turns(ids: Sequence[int]) -> list[list[int]]:
-    """The turns of a row of ids, without marks."""
+    """The turns of a history's ids, without marks."""
     turns: list[list[int]] = []
     turn: list[int] = []
     for i in ids:

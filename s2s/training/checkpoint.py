@@ -247,6 +247,21 @@ def save_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None
     write_atomically(path, lambda beside: save_model(model, str(beside), metadata=metadata))
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file that `save_weights` wrote (tied ones by one of their names), and its metadata.
+
+    Raises:
+        UserError: the file is missing or truncated.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no weights there; was this run trained to its first validation?") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error}); it was cut off or changed") from None
+
+
 def load_weights(path: Path, model: nn.Module) -> dict[str, str]:
     """Read weights into `model`; returns the file's metadata.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from s2s.translator.answers import Alignment, Constraints, Translation
+from s2s.translator.chat import Chat
 from s2s.translator.translator import Translator
 
-__all__ = ["Alignment", "Constraints", "Translation", "Translator"]
+__all__ = ["Alignment", "Chat", "Constraints", "Translation", "Translator"]

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.models import Decoded, Memory, Seq2Seq
+from s2s.models import HRED, Decoded, Memory, Seq2Seq
 from s2s.models.nested import map_tensors
 from s2s.search import Ensemble, Stepper
 from s2s.search.stepper import log_softmax
+from s2s.text.turns import split_turns
 from s2s.text.vocab import BOS, EOS, PAD
 
 Ids = Sequence[int]
@@ -26,14 +27,29 @@ _ROWS = 1_024  # positions of the output layer at once: with 32,000 tokens their
 class Member(NamedTuple):
     """One model, in evaluation mode."""
 
-    model: Seq2Seq
+    model: Seq2Seq | HRED
     reverse_source: bool
 
-    def encode(self, sources: Sequence[Ids], device: torch.device, *, extended: bool = False) -> Memory:
-        """The memory of sources. `extended`: see `Seq2Seq.encode`."""
+    def encode(
+        self,
+        sources: Sequence[Ids],
+        device: torch.device,
+        *,
+        extended: bool = False,
+        seeds: Sequence[int] | None = None,
+    ) -> Memory:
+        """The memory of sources. `extended`: see `Seq2Seq.encode`. `seeds`: for each source what a latent variable is
+        drawn with; None: it has its mean."""
+        if isinstance(self.model, HRED):
+            return _of_turns(self.model, [split_turns(ids) for ids in sources], device, seeds)
         order = [ids[::-1] for ids in sources] if self.reverse_source else sources
         lengths = torch.tensor([len(ids) for ids in sources])
         return self.model.encode(_padded(order).to(device), lengths, extended=extended)
+
+    @property
+    def attends(self) -> bool:
+        """Whether its attention is to the tokens of a source. (That of dialogues is to the words of all turns.)"""
+        return isinstance(self.model, Seq2Seq) and self.model.decoder.attention is not None
 
     def attention(self, memory: Memory, sources: Sequence[Ids], answers: Sequence[tuple[int, Ids]]) -> list[Tensor]:
         """(T, S) weights of each answer, which comes with the number of its source."""
@@ -75,21 +91,21 @@ class Members(NamedTuple):
 
     @property
     def attend(self) -> bool:
-        """Whether there is attention; of several models those without have no say."""
-        return any(member.model.decoder.attention is not None for member in self.models)
+        """Whether there is attention to the source's tokens; of several models those without have no say."""
+        return any(member.attends for member in self.models)
 
     @property
     def copy(self) -> bool:
         """Whether words of the source are copied; then sources and answers have ids of `text.extended`."""
         return any(member.model.copies for member in self.models)
 
-    def encode(self, sources: Sequence[Ids]) -> Any:
-        """The memory that belongs to the stepper."""
-        found = self._memories(sources)
+    def encode(self, sources: Sequence[Ids], seeds: Sequence[int] | None = None) -> Any:
+        """The memory that belongs to the stepper; `seeds` as of `Member.encode`."""
+        found = self._memories(sources, seeds)
         return found[0] if len(found) == 1 else found
 
-    def _memories(self, sources: Sequence[Ids]) -> tuple[Memory, ...]:
-        return tuple(member.encode(sources, self.device, extended=self.copy) for member in self.models)
+    def _memories(self, sources: Sequence[Ids], seeds: Sequence[int] | None = None) -> tuple[Memory, ...]:
+        return tuple(member.encode(sources, self.device, extended=self.copy, seeds=seeds) for member in self.models)
 
     @torch.inference_mode()
     def read(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> Reading:
@@ -122,12 +138,27 @@ class Members(NamedTuple):
         """
         if not answers:
             return []
-        attending = [member for member in self.models if member.model.decoder.attention is not None]
+        attending = [member for member in self.models if member.attends]
         found = [
             member.attention(member.encode(sources, self.device, extended=self.copy), sources, answers)
             for member in attending
         ]
         return [torch.stack(weights).mean(0).cpu() for weights in zip(*found, strict=True)]
+
+
+def _of_turns(
+    model: HRED, histories: Sequence[Sequence[Ids]], device: torch.device, seeds: Sequence[int] | None
+) -> Memory:
+    """One row a history."""
+    turns = [[*turn, EOS] for history in histories for turn in history]
+    words_RT, lengths_R = _padded(turns).to(device), torch.tensor([len(turn) for turn in turns], dtype=torch.int64)
+    counts_B = torch.tensor([len(history) for history in histories], dtype=torch.int64)
+    noise_BZ = None
+    if model.latent is not None:
+        noise_BZ = torch.zeros(len(histories), model.latent.size)
+        for row_Z, seed in zip(noise_BZ, seeds or (), strict=False):
+            row_Z.normal_(generator=torch.Generator().manual_seed(seed))
+    return model.encode(words_RT, lengths_R.to(device), counts_B.to(device), noise_BZ=noise_BZ)
 
 
 def _inputs(targets: Sequence[Ids], like: Tensor) -> Tensor:

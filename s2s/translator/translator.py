@@ -13,15 +13,19 @@ from s2s import search
 from s2s.config import Config, Search, beam_keys
 from s2s.config.io import check, merge
 from s2s.errors import UserError
-from s2s.models import Seq2Seq
+from s2s.models import HRED, Seq2Seq
 from s2s.text.extended import Extended
 from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import UNK
 from s2s.translator.answers import Alignment, Asked, Constraints, Sentence, Translation
+from s2s.translator.chat import Chat
 from s2s.translator.limits import limits_of
 from s2s.translator.members import Member, Members
 from s2s.translator.unknown import replaced
+
+_SPREAD = 7_368_787
+"""A prime: texts of neighbouring seeds draw their latent variables unlike each other."""
 
 
 class Translator:
@@ -40,7 +44,7 @@ class Translator:
 
     def __init__(
         self,
-        model: Seq2Seq,
+        model: Seq2Seq | HRED,
         source: Tokenizer,
         target: Tokenizer,
         *,
@@ -198,10 +202,11 @@ class Translator:
         settings = asked.settings
         limits = limits_of(settings, self.target, chunk)
         penalty = search.LengthPenalty(settings.length_penalty_kind, settings.length_penalty)
-        stepper, memory = self.members.stepper, self.members.encode([row.ids for row in chunk])
+        numbers = [asked.first + row.number for row in chunk]
+        seeds = [(settings.seed * _SPREAD + number) & 0xFFFFFFFF for number in numbers]
+        stepper, memory = self.members.stepper, self.members.encode([row.ids for row in chunk], seeds)
         if settings.sample:
             sampling = search.Sampling(settings.temperature, settings.top_k, settings.top_p, settings.seed)
-            numbers = [asked.first + row.number for row in chunk]
             return search.sample(
                 stepper, memory, limits, sampling=sampling, penalty=penalty, count=asked.n_best, numbers=numbers
             )
@@ -267,6 +272,14 @@ class Translator:
             found.token_scores if asked.token_scores else None,
             places if asked.alignments else None,
         )
+
+    def chat(self, *, search: Mapping[str, Any] | None = None) -> Chat:
+        """A new conversation, of a model of dialogues. `search`: keys that win over the run's.
+
+        Raises:
+            UserError: the run is not of dialogues.
+        """
+        return Chat(self, search=search)
 
     def align(self, source: str, target: str | None = None) -> Alignment | None:
         """Attention weights while writing `target` (or the model's own answer); None for a model without attention."""

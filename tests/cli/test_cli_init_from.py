@@ -50,7 +50,7 @@ def test_other_weights_are_refused(dates: Path, here: Path, word: str, said: str
 
 
 def test_word_vectors_are_found_from_anywhere(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "vectors.txt").write_text("Danke" + " 0.5" * 16 + "\n")
+    (here / "vectors.txt").write_text("." + " 0.5" * 16 + "\n")
     words = (*SMALL, "text.tokenizer=words", "model.tie=none", "text.shared=false", "training.epochs=0")
     train(PHRASES, "-o", "run", *words, "model.embeddings=vectors.txt")
     assert _config(here / "run")["model"]["embeddings"] == str(here / "vectors.txt")

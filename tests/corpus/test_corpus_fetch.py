@@ -185,6 +185,24 @@ def test_the_cards_of_the_project() -> None:
     assert paths == (Path("x/test_2016_flickr.de.gz"), Path("x/test_2016_flickr.en.gz"))
 
 
+def test_the_card_of_dialogues(tmp_path: Path) -> None:
+    """Its files as they are at their home, or with tabs between the turns."""
+    daily = card("dailydialog")
+    assert (daily.languages, daily.contents, daily.join_contractions) == ((), "dialogues", True)
+    assert daily.names() == ["dialogues_train.txt", "dialogues_validation.txt", "dialogues_test.txt"]
+    assert daily.path(tmp_path, "valid") == tmp_path / "dialogues_validation.txt"
+    with pytest.raises(UserError, match=r"3 of 3 files of dailydialog are missing: dialogues_train\.txt, "):
+        fetch(daily, source=tmp_path, cache=tmp_path)
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.tsv").write_text("Hi .\tHello .\n")
+    assert fetch(daily, source=tmp_path, cache=tmp_path) == tmp_path
+    assert daily.path(tmp_path, "valid") == tmp_path / "valid.tsv"
+    with pytest.raises(UserError, match="has no language 'en'; it has dialogues"):
+        daily.names(["en"])
+    with pytest.raises(UserError, match="corpus multi30k holds pairs of de, en, fr, expected dialogues"):
+        card("multi30k").path(tmp_path, "train")
+
+
 def test_an_unknown_corpus_language_or_split() -> None:
     with pytest.raises(UserError, match=r"no corpus named 'multi30'\. Did you mean multi30k\?"):
         card("multi30")
@@ -205,7 +223,8 @@ def test_an_unknown_corpus_language_or_split() -> None:
         ({"splits": {"train": "train.de.gz"}}, "splits.train: the pattern 'train.de.gz' lacks {lang}"),
         ({"splits": {"train": "tr.{lang}"}}, "splits.train: no [files] entry for tr.de, tr.en, tr.fr"),
         ({"splits": {"dev": "x.{lang}"}}, "splits.dev"),
-        ({"languages": ["de"]}, "languages: Tuple should have at least 2 items"),
+        ({"languages": ["de"]}, "languages: Value error, expected two at least, or none for dialogues"),
+        ({"languages": []}, "splits.train: the pattern 'train.{lang}.gz' has {lang}, but there are no languages"),
         ({"files": {"a": {"url": "a", "sha256": "0", "bytes": 0}}}, "files.a.url"),
     ],
 )

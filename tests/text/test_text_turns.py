@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2s.text.tokenizer import load_tokenizer, train_tokenizer
-from s2s.text.turns import BEGIN, Turns, history, split_turns, turns_of
+from s2s.text.turns import TURN, Turns, history, split_turns, turns_of
 from s2s.text.vocab import BOS, EOS
 
 words = st.lists(st.sampled_from(["ja", "nein", "doch", "?"]), min_size=1, max_size=4).map(" ".join)
@@ -29,11 +29,9 @@ def test_there_and_back(turns: list[str]) -> None:
 
 
 def test_what_people_type() -> None:
-    assert turns_of("ja\tnein") == ["ja", "nein"]
-    assert turns_of(" \tja\t\t") == ["ja"]
-    assert turns_of("") == turns_of(BEGIN) == []
-    assert history(["a\tb\nc", " d "]) == f"{BEGIN}\ta b c\td"
-    assert turns_of(history(["ja", BEGIN])) == ["ja", BEGIN]
+    assert turns_of("ja\tnein") == turns_of("ja ⏎ nein") == turns_of("⏎ ja\t nein \t") == ["ja", "nein"]
+    assert turns_of("") == turns_of(TURN) == turns_of(" \t ") == []
+    assert history(["a\tb\nc", " d ⏎ e "]) == "⏎ a b c ⏎ d e"
     assert Turns(BASE).encode("") == [BOS]
 
 
@@ -42,6 +40,16 @@ def test_only_the_last_turns_are_read(most: int) -> None:
     turns = ["ja", "nein", "doch"]
     ids = Turns(BASE, most).encode(history(turns))
     assert split_turns(ids) == [BASE.encode(turn) for turn in turns[3 - min(3, most) :]]
+
+
+def test_only_so_many_tokens_are_read_and_no_turn_is_cut_but_a_lone_one() -> None:
+    turns = ["ja", "nein doch", "doch ja nein"]
+    [ja, nein_doch, doch_ja_nein] = [[*BASE.encode(turn), EOS] for turn in turns]
+    text = history(turns)
+    assert Turns(BASE, longest=9).encode(text) == [BOS, *ja, *nein_doch, *doch_ja_nein]
+    assert Turns(BASE, longest=8).encode(text) == [BOS, *nein_doch, *doch_ja_nein]
+    assert Turns(BASE, longest=6).encode(text) == [BOS, *doch_ja_nein]
+    assert Turns(BASE, longest=2).encode(text) == [BOS, *doch_ja_nein[-2:]]
 
 
 def test_it_is_saved_as_what_it_stands_on(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""`s2s chat`: a conversation, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from s2s.build.load import Device, load_translator
+from s2s.build.report import one_line
+from s2s.build.words import split_search
+from s2s.errors import UserError
+from s2s.translator import Translation
+from s2s.translator.chat import Chat
+
+ANEW = ("/reset", "[DONE]")
+LEAVE = ("/exit", "/quit", "[EXIT]")
+
+
+@dataclass(frozen=True)
+class Talk:
+    """The words of `s2s chat`."""
+
+    words: Sequence[str]
+    candidates: int = 1
+    seed: int | None = None
+    device: Device = "auto"
+
+    def parts(self) -> tuple[Path, dict[str, Any]]:
+        """The run, and keys of `[search]`.
+
+        Raises:
+            UserError: no run or several.
+        """
+        runs, search = split_search(self.words)
+        if len(runs) != 1:
+            raise UserError(f"expected one run to talk to, got {len(runs)}: {' '.join(map(str, runs))}")
+        return runs[0], search if self.seed is None else {**search, "seed": self.seed}
+
+
+def chat_verb(talk: Talk, lines: TextIO, out: TextIO) -> None:
+    """A reply a line, until the lines end or one asks to leave; blank lines are passed over."""
+    run, search = talk.parts()
+    chat = Chat(load_translator(run, device=talk.device), search=search)
+    person = lines.isatty()
+    if person:
+        print(f"{chat.translator.name} listens. {', '.join(ANEW)}: anew. {LEAVE[-1]}: the end.", file=out)
+    while (line := _next(lines, out, person)) is not None and line not in LEAVE:
+        if line in ANEW:
+            chat.reset()
+        elif line:
+            _show(chat.say(line, candidates=talk.candidates), talk.candidates, out)
+
+
+def _next(lines: TextIO, out: TextIO, person: bool) -> str | None:
+    """The next line without its end; None where there is no more."""
+    if person:
+        print("> ", end="", file=out, flush=True)
+    try:
+        line = lines.readline()
+    except UnicodeDecodeError:
+        raise UserError("standard input is not UTF-8; convert it first") from None
+    return line.strip() if line else None
+
+
+def _show(replies: Sequence[Translation], candidates: int, out: TextIO) -> None:
+    for number, reply in enumerate(replies, start=1):
+        score = f"{number}\t{reply.score:.4f}\t" if candidates > 1 else ""
+        print(f"{score}{one_line(reply.text)}", file=out, flush=True)

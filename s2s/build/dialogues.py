@@ -1,0 +1,124 @@
+"""The dialogues of a run: read, cut to size, and told apart by what may have leaked into the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from s2s import resources
+from s2s.config import Config, Data
+from s2s.corpus import fetch
+from s2s.corpus.dialogue.clean import clean_dialogues
+from s2s.corpus.dialogue.cut import cut_dialogues
+from s2s.corpus.dialogue.read import Dialogue, dialogues_hash, read_dialogues
+from s2s.corpus.dialogue.text import join_contractions
+from s2s.corpus.formats import DialogueFormat
+from s2s.corpus.split import hold_out
+from s2s.errors import UserError
+
+
+@dataclass(frozen=True)
+class DialogueCorpus:
+    """Dialogues of two turns and more.
+
+    Attributes:
+        clean: rows of `test` that share no two turns in a row with the training set.
+        notes: what was read, cut and left out.
+    """
+
+    train: list[Dialogue]
+    valid: list[Dialogue]
+    test: list[Dialogue]
+    clean: list[int]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """Of what is trained and validated on."""
+        return dialogues_hash([*self.train, ("",), *self.valid])
+
+
+def holds_dialogues(config: Config) -> bool:
+    """Whether a run is of dialogues rather than pairs: by its model, or by its corpus."""
+    data = config.data
+    if config.model.of_dialogues or data.format in get_args(DialogueFormat):
+        return True
+    return (
+        bool(data.corpus)
+        and not data.task
+        and any(card.name == data.corpus and not card.languages for card in fetch.corpora())
+    )
+
+
+def load_dialogues(data: Data) -> DialogueCorpus:
+    """Read every dialogue of a run.
+
+    Raises:
+        UserError: whatever is wrong with the files, or nothing was named.
+    """
+    if data.mix:
+        raise UserError("data.mix is of pairs; name dialogues in data.train, in one file or a corpus card")
+    notes: list[str] = []
+    files, joined = _files(data)
+    train, valid, test = (_read(data, paths, joined, notes) for paths in files)
+    clean = clean_dialogues([one.raw for one in test], [one.raw for one in train])
+    parts = [
+        _cut(data, name, part, notes) for name, part in (("training", train), ("validation", valid), ("test", test))
+    ]
+    (learned, _), (checked, _), (asked, rows) = parts
+    if not learned:
+        raise UserError("no training dialogue of two turns is left; look at the file and at data.format")
+    if not checked:
+        count = max(1, min(data.valid_size, len(learned) // 10))
+        learned, checked = hold_out(learned, count=count, seed=data.seed)
+        notes.append(f"held out {len(checked):,} of {len(learned) + len(checked):,} dialogues for validation")
+    if asked:
+        notes.append(clean.sentence())
+    known = set(clean.rows)
+    return DialogueCorpus(learned, checked, asked, [at for at, row in enumerate(rows) if row in known], notes)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A dialogue as its file has it, and as it is used."""
+
+    raw: Dialogue
+    text: Dialogue
+
+
+def _files(data: Data) -> tuple[tuple[Sequence[str], Sequence[str], Sequence[str]], bool]:
+    """Files of train, valid and test, and whether contractions are joined."""
+    if not data.corpus:
+        if not data.train:
+            raise UserError("no training data: name a file of dialogues, or data.corpus (`s2s data list`)")
+        return (data.train, data.valid, data.test), False
+    card = fetch.card(data.corpus)
+    if card.languages:
+        raise UserError(
+            f"corpus {card.name} holds pairs, and model.kind asks for dialogues; name another, such as dailydialog"
+        )
+    root = Path(data.root) if data.root else None
+    folder = fetch.fetch(card, cache=resources.cache() / "corpora", source=root)
+    named = {part: [str(card.path(folder, part))] if part in card.splits else [] for part in ("train", "valid", "test")}
+    files = data.train or named["train"], data.valid or named["valid"], data.test or named["test"]
+    return files, card.join_contractions
+
+
+def _read(data: Data, paths: Sequence[str], joined: bool, notes: list[str]) -> list[_Read]:
+    if not paths:
+        return []
+    found = read_dialogues(paths, format=data.format, skip_bad=data.skip_bad)
+    if found.bad:
+        notes.append(f"skipped {found.bad:,} bad lines of {found.where}")
+    return [_Read(one, join_contractions(one) if joined else one) for one in found.dialogues]
+
+
+def _cut(data: Data, name: str, dialogues: Sequence[_Read], notes: list[str]) -> tuple[list[Dialogue], list[int]]:
+    """Dialogues, and the row of each among those that were read."""
+    if not dialogues:
+        return [], []
+    cut = cut_dialogues([one.text for one in dialogues], max_turns=data.max_turns)
+    notes.append(f"{name}: {cut.sentence()}")
+    return cut.dialogues, cut.rows

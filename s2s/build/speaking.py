@@ -1,0 +1,222 @@
+"""A run of dialogues: a flat model of pairs (what was said, the next turn), an HRED or a VHRED."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+import torch
+from rich.console import Console
+
+from s2s.build.dialogue_model import build_dialogue_model, kl_weight
+from s2s.build.dialogues import DialogueCorpus, load_dialogues
+from s2s.build.embeddings import fill_embedding
+from s2s.build.folder import RunFolder
+from s2s.build.load import check_vocabulary, make_translator, reading
+from s2s.build.machine import set_up
+from s2s.build.model import build_model
+from s2s.build.say import say
+from s2s.build.speech import DialogueValidator
+from s2s.build.text import Tokenizers, load_tokenizers
+from s2s.build.trainee import Start, Trainee
+from s2s.build.training import Batches, Validator, batch_limits, build_objective, sampling_share
+from s2s.config import Config, Data
+from s2s.corpus.dialogue.batch import DialogueBatch, DialogueSource
+from s2s.corpus.dialogue.flat import flat_pairs
+from s2s.corpus.dialogue.read import Dialogue
+from s2s.corpus.examples import Encoded, Example
+from s2s.models import HRED, Loss, Seq2Seq
+from s2s.models.dialogue_loss import dialogue_loss
+from s2s.models.inherit import inherit
+from s2s.text.tokenizer import Tokenizer, train_tokenizer
+from s2s.text.turns import Turns
+from s2s.training.checkpoint import read_weights
+from s2s.training.hardware import Precision
+from s2s.training.log import Validation
+from s2s.training.state import Progress, Source
+
+Ids = list[list[int]]
+"""A dialogue's turns."""
+
+
+def dialogue_trainee(config: Config, start: Start, console: Console) -> Trainee:
+    """Dialogues, one tokenizer for all turns, and a model.
+
+    Raises:
+        UserError: whatever is wrong with files, folders or sizes.
+    """
+    config = config.model_copy(update={"text": config.text.model_copy(update={"shared": True})})
+    training = config.training
+    corpus = load_dialogues(config.data)
+    machine = set_up(training, start.threads(config), start.processes)
+    tokenizer, fresh = _tokenizer(config, corpus, start)
+    tokenizers = Tokenizers(tokenizer, tokenizer)
+    learned, long = _shortened(_encoded(corpus.train, tokenizer), config.data.max_target)
+    if long:
+        corpus.notes.append(f"training: {long:,} turns cut to {config.data.max_target} tokens")
+    model = new_model(config, tokenizer)
+    if start.init_from is not None:
+        _inherit(model, start, tokenizers, console)
+    elif fresh:
+        corpus.notes.extend(_fill(config, model, tokenizer, corpus.train))
+    identity = machine.identity(config, corpus.sha256)
+    for note in corpus.notes:
+        say(console, note)
+    turns = sum(map(len, learned))
+    say(
+        console,
+        f"{len(learned):,} training dialogues of {turns:,} turns, vocabulary of {len(tokenizer.vocabulary):,}"
+        f" ({config.text.tokenizer}), {machine.describe(config, model)}",
+    )
+    making = _Making(config, corpus, tokenizers, machine.device, machine.precision)
+    return Trainee(
+        config.model_copy(update={"data": _named(config.data)}),
+        model.to(machine.device),
+        identity,
+        tokenizers.hash,
+        source=making.source(learned),
+        objective=partial(making.objective, model),
+        judge=making.judge,
+        about={"dialogues": True},
+        fill=tokenizers.save,
+    )
+
+
+def new_model(config: Config, tokenizer: Tokenizer) -> Seq2Seq | HRED:
+    """A freshly initialised model of dialogues."""
+    size = len(tokenizer.vocabulary)
+    if not config.model.of_dialogues:
+        return build_model(config.model, source_vocabulary=size, target_vocabulary=size)
+    return build_dialogue_model(config.model, vocabulary=size, bag=bool(config.training.bag_of_words))
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What the parts of a trainee have in common."""
+
+    config: Config
+    corpus: DialogueCorpus
+    tokenizers: Tokenizers
+    device: torch.device
+    precision: Precision
+
+    @property
+    def turns(self) -> Turns:
+        return reading(self.config, self.tokenizers.target)
+
+    def source(self, learned: Sequence[Ids]) -> Source:
+        training = self.config.training
+        limits = batch_limits(training)
+        if self.config.model.of_dialogues:
+            return DialogueSource(learned, *limits, training.seed, training.pool)
+        examples = Encoded([example for turns in learned for example in flat_examples(turns, self.turns)])
+        return Batches(examples, *limits, training.seed, self.config.model.reverse_source, training.pool)
+
+    def objective(self, model: Seq2Seq | HRED, progress: Progress) -> Callable[[DialogueBatch], Loss]:
+        if isinstance(model, Seq2Seq):
+            return build_objective(self.config, model, progress)  # type: ignore[no-any-return]
+        training = self.config.training
+
+        def loss(batch: DialogueBatch) -> Loss:
+            return dialogue_loss(
+                model,
+                batch,
+                kl_weight=kl_weight(training, progress.update),
+                free_bits=training.free_bits,
+                bag_of_words=training.bag_of_words,
+                smoothing=training.label_smoothing,
+                sampling=sampling_share(self.config.model, progress.update),
+            ).loss
+
+        return loss
+
+    def judge(self, folder: RunFolder, model: Seq2Seq | HRED) -> Callable[[], Validation]:
+        translator = make_translator(folder, self.config, model, self.tokenizers, self.device)
+        valid = self.corpus.valid
+        pairs = list(flat_pairs(valid))
+        if isinstance(model, HRED):
+            ids = _encoded(valid, self.tokenizers.target)
+            return partial(DialogueValidator(self.config, translator, model, ids, pairs), self.precision)
+        examples = [
+            example for turns in _encoded(valid, self.tokenizers.target) for example in flat_examples(turns, self.turns)
+        ]
+        return partial(Validator(self.config, translator, pairs, examples), self.precision)
+
+
+def flat_examples(turns: Sequence[Sequence[int]], reader: Turns) -> list[Example]:
+    """A pair for each turn, in ids: what was said before it, and the turn."""
+    return [Example(reader.join(turns[:at]), turn) for at, turn in enumerate(turns)]
+
+
+def _encoded(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> list[Ids]:
+    ids = iter(tokenizer.encode_batch(list(chain.from_iterable(dialogues))))
+    return [[next(ids) for _ in dialogue] for dialogue in dialogues]
+
+
+def _shortened(dialogues: Sequence[Ids], most: int | None) -> tuple[list[Ids], int]:
+    """Turns of at most so many tokens, and how many were cut."""
+    if most is None:
+        return list(dialogues), 0
+    long = sum(len(turn) > most for turns in dialogues for turn in turns)
+    return [[turn[:most] for turn in turns] for turns in dialogues], long
+
+
+def _tokenizer(config: Config, corpus: DialogueCorpus, start: Start) -> tuple[Tokenizer, bool]:
+    """The one of the run before, or learned from the training turns (then it is fresh)."""
+    if start.before is not None:
+        tokenizers = load_tokenizers(start.before.folder.path, config.text)
+        check_vocabulary(start.before.about, tokenizers, start.before.folder)
+        return tokenizers.target, False
+    if start.init_from is not None:
+        return load_tokenizers(start.init_from, config.text).target, False
+    text = config.text
+
+    def learn() -> Tokenizer:
+        return train_tokenizer(
+            text.tokenizer,
+            chain.from_iterable(corpus.train),
+            vocab_size=text.vocab_size,
+            min_count=text.min_count,
+            lowercase=text.lowercase,
+            character_coverage=text.character_coverage,
+            seed=config.training.seed,
+        )
+
+    return start.processes.alone(learn), True
+
+
+def _fill(config: Config, model: Seq2Seq | HRED, tokenizer: Tokenizer, dialogues: Sequence[Dialogue]) -> list[str]:
+    """Word vectors into the embeddings; notes on what was found."""
+    encoder, decoder = model.encoder.embedding, model.decoder.embedding
+    notes = fill_embedding(
+        encoder, config.model.side("encoder").embeddings, tokenizer, chain.from_iterable(dialogues), side="encoder"
+    )
+    if encoder.table is decoder.table:
+        return notes
+    return notes + fill_embedding(
+        decoder, config.model.side("decoder").embeddings, tokenizer, chain.from_iterable(dialogues), side="decoder"
+    )
+
+
+def _inherit(model: Seq2Seq | HRED, start: Start, tokenizers: Tokenizers, console: Console) -> None:
+    """The weights of another run, as far as they fit; what did not is said."""
+    assert start.init_from is not None
+    folder = RunFolder(start.init_from)
+    weights, metadata = read_weights(folder.weights)
+    check_vocabulary(metadata, tokenizers, folder)
+    if isinstance(model, Seq2Seq):
+        model.load_state_dict(weights, strict=False)
+        return
+    found = inherit(model, weights)
+    say(console, f"{folder.path}: {len(found.taken):,} weights taken as they were, {len(found.widened):,} widened")
+    for name, names in (("kept their own start", found.fresh), ("not read", found.unread)):
+        if names:
+            say(console, f"  {name}: {', '.join(names)}")
+
+
+def _named(data: Data) -> Data:
+    return data.model_copy(
+        update={"source_lang": data.source_lang or "said", "target_lang": data.target_lang or "reply"}
+    )

@@ -1,0 +1,234 @@
+"""What a run of dialogues leaves behind: perplexities of all and of clean test dialogues, and what replies are like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from s2s import plots
+from s2s.build.dialogues import DialogueCorpus, load_dialogues
+from s2s.build.folder import RunFolder
+from s2s.build.load import Device, load_translator
+from s2s.build.say import say
+from s2s.build.speech import latent_facts, perplexity, predict
+from s2s.corpus.batch import plan_epoch
+from s2s.corpus.dialogue.read import Dialogue
+from s2s.corpus.examples import Example
+from s2s.errors import MissingExtraError
+from s2s.metrics.dialogue import Likeness, Spread, Variety, copies
+from s2s.models import HRED
+from s2s.text.turns import Turns, history
+from s2s.training.files import write_json, write_text
+from s2s.training.hardware import pick_precision
+from s2s.translator import Translator
+
+SAMPLES = 100
+"""Of the latent variable, a turn: what its importance-sampled perplexity is estimated from."""
+_REPLIES = 2_000
+_SEVERAL = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured.
+
+    Attributes:
+        samples: of the latent variable.
+        replies: test turns that are answered, spread over the test set; None: all.
+        search: keys of `[search]` that win over the run's.
+    """
+
+    samples: int = SAMPLES
+    replies: int | None = _REPLIES
+    search: Mapping[str, Any] | None = None
+
+
+def dialogue_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -> dict[str, Any]:
+    """Every test turn given the turns before it, the first included; and replies to them.
+
+    Perplexities are of sums over turns: a token (end marks included), and a word, where words are separated by white
+    space and each end counts as one, so that runs with unlike tokenizers compare. `clean` is over the dialogues that
+    share no two turns in a row with the training set. With a latent variable `loss` is importance-sampled, each turn
+    with its own samples; `bound` is reconstruction + kl.
+    """
+    columns, more = _turns(translator, corpus.test, asked)
+    owner = np.repeat(np.arange(len(corpus.test)), [len(dialogue) for dialogue in corpus.test])
+    parts = {"all": np.ones(len(owner), bool), "clean": np.isin(owner, corpus.clean)}
+    found: dict[str, Any] = {"n": len(corpus.test), "turns": len(owner)}
+    for name, inside in parts.items():
+        if inside.any():
+            scores = {"dialogues": len(set(owner[inside].tolist())), **_summed(columns, inside)}
+            found = {**found, **scores} if name == "all" else {**found, name: scores}
+    return {**found, **more, "replies": reply_scores(translator, corpus, asked)}
+
+
+Columns = dict[str, np.ndarray]
+"""One number a turn: nll, right, tokens, words, and with a latent variable reconstruction and kl."""
+
+
+def _turns(translator: Translator, dialogues: Sequence[Dialogue], asked: Asked) -> tuple[Columns, dict[str, Any]]:
+    words = np.array([len(turn.split()) + 1 for turn in chain.from_iterable(dialogues)])
+    ids = iter(translator.target.encode_batch(list(chain.from_iterable(dialogues))))
+    encoded = [[next(ids) for _ in dialogue] for dialogue in dialogues]
+    precision = pick_precision(translator.config.training.precision, translator.device)
+    if isinstance(translator.model, HRED):
+        found = predict(translator.model, encoded, translator.device, precision, samples=asked.samples)
+        columns = {"nll": found.nll, "right": found.right, "tokens": found.tokens, "words": words}
+        if found.latent is None:
+            return columns, {}
+        columns |= {"reconstruction": found.reconstruction, "kl": found.kl}
+        return columns, {"samples": asked.samples, **latent_facts(found.latent)}
+    assert isinstance(translator.source, Turns)
+    examples = [Example(translator.source.join(turns[:at]), turn) for turns in encoded for at, turn in enumerate(turns)]
+    lengths = [len(one.source) for one in examples], [len(one.target) for one in examples]
+    columns = {name: np.zeros(len(examples)) for name in ("nll", "right")}
+    for rows in plan_epoch(*lengths, size=None, tokens=4_096, seed=0, epoch=0, shuffle=False):
+        chosen = [examples[row] for row in rows]
+        read = translator.members.read([one.source for one in chosen], [one.target for one in chosen])
+        sizes = [len(one.target) + 1 for one in chosen]
+        for row, log_p, right in zip(
+            rows, torch.split(read.log_p_N, sizes), torch.split(read.right_N, sizes), strict=True
+        ):
+            columns["nll"][row], columns["right"][row] = -float(log_p.double().sum()), int(right.sum())
+    return {**columns, "tokens": np.array(lengths[1]) + 1, "words": words}, {}
+
+
+def _summed(columns: Columns, inside: np.ndarray) -> dict[str, float]:
+    sums = {name: float(values[inside].sum()) for name, values in columns.items()}
+    tokens, words = sums["tokens"], sums["words"]
+    found = {
+        "loss": sums["nll"] / tokens,
+        "perplexity": perplexity(sums["nll"] / tokens),
+        "perplexity_per_word": perplexity(sums["nll"] / words),
+        "token_accuracy": sums["right"] / tokens,
+        "tokens": tokens,
+        "words": words,
+    }
+    if "kl" not in sums:
+        return found
+    return {
+        **found,
+        "bound_per_word": perplexity((sums["reconstruction"] + sums["kl"]) / words),
+        "reconstruction": sums["reconstruction"] / words,
+        "kl": sums["kl"] / words,
+        "kl_turn": sums["kl"] / max(int(inside.sum()), 1),
+    }
+
+
+def reply_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -> dict[str, Any]:
+    """What replies to test turns are like, beside the human ones; words are separated by white space."""
+    pairs = [(dialogue[:at], turn) for dialogue in corpus.test for at, turn in enumerate(dialogue) if at]
+    if asked.replies is not None and len(pairs) > asked.replies:
+        rows = np.linspace(0, len(pairs) - 1, asked.replies).round().astype(int)
+        pairs = [pairs[row] for row in rows]
+    if not pairs:
+        return {}
+    started = time.monotonic()
+    answers = translator.translate([history(turns) for turns, _ in pairs], search=asked.search)
+    replies = [tuple(found[0].text.lower().split()) for found in answers]
+    humans = [tuple(turn.lower().split()) for _, turn in pairs]
+    known = {tuple(turn.lower().split()) for dialogue in corpus.train for turn in dialogue}
+    variety = Variety.of(replies).scores()
+    human = Variety.of(humans).scores()
+    return {
+        **variety,
+        **Likeness.of(replies, humans).scores(),
+        "copies": copies(replies, known).value,
+        "human": {name: human[name] for name in ("length", "distinct_1", "distinct_2", "entropy")},
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def several(translator: Translator, contexts: Sequence[Sequence[str]], *, count: int = _SEVERAL) -> Spread:
+    """How unlike sampled replies to one context are, each with a latent variable of its own."""
+    texts = [history(turns) for turns in contexts for _ in range(count)]
+    found = [tuple(one[0].text.split()) for one in translator.translate(texts, search={"sample": True})]
+    return Spread.of([found[start : start + count] for start in range(0, len(found), count)])
+
+
+def load_and_score(run: Path, asked: Asked, *, device: Device = "auto") -> dict[str, Any]:
+    """The scores of a run on its own test dialogues."""
+    translator = load_translator(run, device=device)
+    return dialogue_scores(translator, load_dialogues(translator.config.data), asked)
+
+
+def finish_dialogues(path: Path, console: Console) -> None:
+    """Score the test dialogues, draw the learning curve, write the card."""
+    folder = RunFolder(path)
+    config, _ = folder.read()
+    translator = load_translator(path, device=config.training.device, threads=config.training.threads)
+    corpus = load_dialogues(config.data)
+    scores: dict[str, Any] = {}
+    if corpus.test:
+        scores = dialogue_scores(translator, corpus, Asked())
+        write_json(folder.scores, scores)
+        say(console, spoken_text(scores))
+    if config.training.plots:
+        try:
+            plots.learning_curve(
+                folder.plots / "learning-curve.png",
+                folder.log_lines(),
+                metric=config.training.metric,
+                title=translator.name,
+            )
+            say(console, f"pictures: {folder.plots}")
+        except MissingExtraError as missing:
+            say(console, f"no pictures: {missing}")
+    write_text(folder.card, _card(translator, scores))
+
+
+def spoken_text(scores: Mapping[str, Any]) -> str:
+    """Scores for people."""
+    lines = [f"test, every turn: {_line(scores)}"]
+    if "clean" in scores:
+        lines.append(f"clean ({scores['clean']['dialogues']:,} dialogues): {_line(scores['clean'])}")
+    if "active_units" in scores:
+        lines.append(
+            f"latent variable: {scores['active_units']:.0f} active units, variances {scores['posterior_variance']:.4f}"
+            f" (posterior) and {scores['prior_variance']:.4f} (prior), {scores['samples']} samples a turn"
+        )
+    if replies := scores.get("replies"):
+        lines.append(
+            f"replies: {replies['length']:.1f} words (human {replies['human']['length']:.1f}), distinct-1"
+            f" {replies['distinct_1']:.4f}, distinct-2 {replies['distinct_2']:.4f} (human"
+            f" {replies['human']['distinct_2']:.4f}), unigram F1 {replies['unigram_f1']:.4f}, the most frequent one"
+            f" {100 * replies['most_frequent_share']:.2f} % ({replies['most_frequent']})"
+        )
+    return "\n".join(lines)
+
+
+def _line(scores: Mapping[str, Any]) -> str:
+    text = (
+        f"perplexity {scores['perplexity_per_word']:.2f} a word, {scores['perplexity']:.2f} a token, accuracy"
+        f" {100 * scores['token_accuracy']:.2f} %"
+    )
+    if "kl" not in scores:
+        return text
+    return (
+        f"{text}; bound {scores['bound_per_word']:.2f} a word = reconstruction {scores['reconstruction']:.4f}"
+        f" + KL {scores['kl']:.4f} nats a word ({scores['kl_turn']:.2f} a turn)"
+    )
+
+
+def _card(translator: Translator, scores: Mapping[str, Any]) -> str:
+    """The model in words (Markdown)."""
+    model = translator.config.model
+    parameters = sum(parameter.numel() for parameter in translator.model.parameters())
+    lines = [
+        f"# {translator.name}",
+        "",
+        f"A recurrent model of dialogues ({model.kind}), made with s2s.",
+        "",
+        f"- model: {model.core}, {model.layers} layer(s) of {model.hidden_size}, {parameters:,} parameters",
+    ]
+    if scores:
+        lines += ["", "## Test scores", "", "```", spoken_text(scores), "```"]
+    return "\n".join([*lines, ""])
