@@ -52,6 +52,18 @@ def reading(config: Config, tokenizer: Tokenizer) -> Turns:
     return Turns(tokenizer, config.data.context_turns, config.data.max_source)
 
 
+def new_model(config: Config, tokenizers: Tokenizers) -> Seq2Seq | HRED:
+    """A freshly initialised model of pairs or dialogues.
+
+    Raises:
+        UserError: the sizes don't fit each other.
+    """
+    source, target = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
+    if config.model.of_dialogues:
+        return build_dialogue_model(config.model, vocabulary=target, bag=bool(config.training.bag_of_words))
+    return build_model(config.model, source_vocabulary=source, target_vocabulary=target)
+
+
 def load_translator(path: Path, *, device: Device = "auto", threads: int | None = None) -> Translator:
     """The best model of a run.
 
@@ -69,12 +81,7 @@ def load_translator(path: Path, *, device: Device = "auto", threads: int | None 
     check_vocabulary(about, tokenizers, folder)
     set_threads(threads)
     place = pick_device(device)
-    sizes = len(tokenizers.source.vocabulary), len(tokenizers.target.vocabulary)
-    model: Seq2Seq | HRED
-    if config.model.of_dialogues:
-        model = build_dialogue_model(config.model, vocabulary=sizes[1], bag=bool(config.training.bag_of_words))
-    else:
-        model = build_model(config.model, source_vocabulary=sizes[0], target_vocabulary=sizes[1])
+    model = new_model(config, tokenizers)
     check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
     return make_translator(folder, config, model.to(place).eval(), tokenizers, place)
 

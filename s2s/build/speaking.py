@@ -10,13 +10,12 @@ from itertools import chain
 import torch
 from rich.console import Console
 
-from s2s.build.dialogue_model import build_dialogue_model, kl_weight
+from s2s.build.dialogue_model import kl_weight
 from s2s.build.dialogues import DialogueCorpus, load_dialogues
 from s2s.build.embeddings import fill_embedding
 from s2s.build.folder import RunFolder
-from s2s.build.load import check_vocabulary, make_translator, reading
+from s2s.build.load import check_vocabulary, make_translator, new_model, reading
 from s2s.build.machine import set_up
-from s2s.build.model import build_model
 from s2s.build.say import say
 from s2s.build.speech import DialogueValidator
 from s2s.build.text import Tokenizers, load_tokenizers
@@ -56,7 +55,7 @@ def dialogue_trainee(config: Config, start: Start, console: Console) -> Trainee:
     learned, long = _shortened(_encoded(corpus.train, tokenizer), config.data.max_target)
     if long:
         corpus.notes.append(f"training: {long:,} turns cut to {config.data.max_target} tokens")
-    model = new_model(config, tokenizer)
+    model = new_model(config, tokenizers)
     if start.init_from is not None:
         _inherit(model, start, tokenizers, console)
     elif fresh:
@@ -82,14 +81,6 @@ def dialogue_trainee(config: Config, start: Start, console: Console) -> Trainee:
         about={"dialogues": True},
         fill=tokenizers.save,
     )
-
-
-def new_model(config: Config, tokenizer: Tokenizer) -> Seq2Seq | HRED:
-    """A freshly initialised model of dialogues."""
-    size = len(tokenizer.vocabulary)
-    if not config.model.of_dialogues:
-        return build_model(config.model, source_vocabulary=size, target_vocabulary=size)
-    return build_dialogue_model(config.model, vocabulary=size, bag=bool(config.training.bag_of_words))
 
 
 @dataclass(frozen=True)
