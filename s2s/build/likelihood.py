@@ -58,6 +58,10 @@ def reference_sums(translator: Translator, examples: Sequence[Example], plan: It
     return Sums(nll, correct, tokens)
 
 
+def perplexity(loss: float) -> float:
+    """e^loss. A model that is lost has one beyond any number; 1e300 keeps JSON valid."""
+    return math.exp(loss) if loss < 690 else 1e300
+
+
 def _exp(value: float) -> float:
-    """A model that is lost has a perplexity beyond any number; 1e300 keeps JSON valid."""
-    return round(math.exp(value), 4) if value < 690 else 1e300
+    return round(perplexity(value), 4)

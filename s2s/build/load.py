@@ -30,12 +30,10 @@ def make_translator(
     folder: RunFolder, config: Config, model: Seq2Seq | HRED, tokenizers: Tokenizers, device: torch.device
 ) -> Translator:
     directions = directions_of(config.data)
-    source: Tokenizer = tokenizers.reading(directions[0][1])
-    if holds_dialogues(config):
-        source = reading(config, tokenizers.target)
+    speaks = holds_dialogues(config)
     return Translator(
         model,
-        source,
+        reading(config, tokenizers.target) if speaks else tokenizers.reading(directions[0][1]),
         tokenizers.target,
         config=config,
         name=config.name or folder.path.resolve().name,

@@ -18,20 +18,20 @@ from s2s.build.load import check_vocabulary, make_translator, new_model, reading
 from s2s.build.machine import set_up
 from s2s.build.say import say
 from s2s.build.speech import DialogueValidator
-from s2s.build.text import Tokenizers, load_tokenizers
+from s2s.build.text import Tokenizers, learn_tokenizer, load_tokenizers
 from s2s.build.trainee import Start, Trainee
 from s2s.build.training import Batches, Validator, batch_limits, build_objective, sampling_share
 from s2s.config import Config, Data
 from s2s.corpus.dialogue.batch import DialogueBatch, DialogueSource
-from s2s.corpus.dialogue.flat import flat_pairs
+from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples, flat_pairs
 from s2s.corpus.dialogue.read import Dialogue
-from s2s.corpus.examples import Encoded, Example
+from s2s.corpus.examples import Encoded
 from s2s.models import HRED, Loss, Seq2Seq
 from s2s.models.dialogue_loss import dialogue_loss
 from s2s.models.inherit import inherit
-from s2s.text.tokenizer import Tokenizer, train_tokenizer
+from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
-from s2s.training.checkpoint import read_weights
+from s2s.training.checkpoint import load_weights, read_weights
 from s2s.training.hardware import Precision
 from s2s.training.log import Validation
 from s2s.training.state import Progress, Source
@@ -52,7 +52,7 @@ def dialogue_trainee(config: Config, start: Start, console: Console) -> Trainee:
     machine = set_up(training, start.threads(config), start.processes)
     tokenizer, fresh = _tokenizer(config, corpus, start)
     tokenizers = Tokenizers(tokenizer, tokenizer)
-    learned, long = _shortened(_encoded(corpus.train, tokenizer), config.data.max_target)
+    learned, long = _shortened(encode_dialogues(corpus.train, tokenizer), config.data.max_target)
     if long:
         corpus.notes.append(f"training: {long:,} turns cut to {config.data.max_target} tokens")
     model = new_model(config, tokenizers)
@@ -126,24 +126,11 @@ class _Making:
     def judge(self, folder: RunFolder, model: Seq2Seq | HRED) -> Callable[[], Validation]:
         translator = make_translator(folder, self.config, model, self.tokenizers, self.device)
         valid = self.corpus.valid
-        pairs = list(flat_pairs(valid))
+        pairs, encoded = list(flat_pairs(valid)), encode_dialogues(valid, self.tokenizers.target)
         if isinstance(model, HRED):
-            ids = _encoded(valid, self.tokenizers.target)
-            return partial(DialogueValidator(self.config, translator, model, ids, pairs), self.precision)
-        examples = [
-            example for turns in _encoded(valid, self.tokenizers.target) for example in flat_examples(turns, self.turns)
-        ]
+            return partial(DialogueValidator(self.config, translator, model, encoded, pairs), self.precision)
+        examples = [example for turns in encoded for example in flat_examples(turns, self.turns)]
         return partial(Validator(self.config, translator, pairs, examples), self.precision)
-
-
-def flat_examples(turns: Sequence[Sequence[int]], reader: Turns) -> list[Example]:
-    """A pair for each turn, in ids: what was said before it, and the turn."""
-    return [Example(reader.join(turns[:at]), turn) for at, turn in enumerate(turns)]
-
-
-def _encoded(dialogues: Sequence[Dialogue], tokenizer: Tokenizer) -> list[Ids]:
-    ids = iter(tokenizer.encode_batch(list(chain.from_iterable(dialogues))))
-    return [[next(ids) for _ in dialogue] for dialogue in dialogues]
 
 
 def _shortened(dialogues: Sequence[Ids], most: int | None) -> tuple[list[Ids], int]:
@@ -162,20 +149,10 @@ def _tokenizer(config: Config, corpus: DialogueCorpus, start: Start) -> tuple[To
         return tokenizers.target, False
     if start.init_from is not None:
         return load_tokenizers(start.init_from, config.text).target, False
-    text = config.text
-
-    def learn() -> Tokenizer:
-        return train_tokenizer(
-            text.tokenizer,
-            chain.from_iterable(corpus.train),
-            vocab_size=text.vocab_size,
-            min_count=text.min_count,
-            lowercase=text.lowercase,
-            character_coverage=text.character_coverage,
-            seed=config.training.seed,
-        )
-
-    return start.processes.alone(learn), True
+    seed = config.training.seed
+    return start.processes.alone(
+        lambda: learn_tokenizer(config.text, chain.from_iterable(corpus.train), seed=seed)
+    ), True
 
 
 def _fill(config: Config, model: Seq2Seq | HRED, tokenizer: Tokenizer, dialogues: Sequence[Dialogue]) -> list[str]:
@@ -195,11 +172,11 @@ def _inherit(model: Seq2Seq | HRED, start: Start, tokenizers: Tokenizers, consol
     """The weights of another run, as far as they fit; what did not is said."""
     assert start.init_from is not None
     folder = RunFolder(start.init_from)
+    if isinstance(model, Seq2Seq):
+        check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
+        return
     weights, metadata = read_weights(folder.weights)
     check_vocabulary(metadata, tokenizers, folder)
-    if isinstance(model, Seq2Seq):
-        model.load_state_dict(weights, strict=False)
-        return
     found = inherit(model, weights)
     say(console, f"{folder.path}: {len(found.taken):,} weights taken as they were, {len(found.widened):,} widened")
     for name, names in (("kept their own start", found.fresh), ("not read", found.unread)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,21 +38,18 @@ class Predicted(NamedTuple):
     """With the end marks."""
     latent: LatentSums | None
 
-    def scores(self, rows: np.ndarray | None = None) -> dict[str, float]:
-        """Over all turns, or those of `rows`: sums first, one division at the end. No bound comes without its KL."""
-        parts = (self.nll, self.reconstruction, self.kl, self.right, self.tokens)
-        nll, reconstruction, kl, right, tokens = (part if rows is None else part[rows] for part in parts)
-        words = max(int(tokens.sum()), 1)
-        found = {"loss": float(nll.sum()) / words, "token_accuracy": float(right.sum()) / words}
+    def scores(self) -> dict[str, float]:
+        """A token, over all turns: sums first, one division at the end. No bound comes without its KL."""
+        tokens = max(int(self.tokens.sum()), 1)
+        found = {"loss": float(self.nll.sum()) / tokens, "token_accuracy": float(self.right.sum()) / tokens}
         if self.latent is None:
             return found
-        bound = float((reconstruction + kl).sum()) / words
         return {
             **found,
-            "bound": bound,
-            "reconstruction": float(reconstruction.sum()) / words,
-            "kl": float(kl.sum()) / words,
-            "kl_turn": float(kl.sum()) / max(len(kl), 1),
+            "bound": float((self.reconstruction + self.kl).sum()) / tokens,
+            "reconstruction": float(self.reconstruction.sum()) / tokens,
+            "kl": float(self.kl.sum()) / tokens,
+            "kl_turn": float(self.kl.sum()) / max(len(self.kl), 1),
         }
 
 
@@ -128,11 +124,3 @@ class DialogueValidator:
                 " training.kl_warmup or model.decoder.word_dropout, or use training.free_bits or training.bag_of_words",
                 scores["kl"],
             )
-
-
-def perplexity(loss: float) -> float:
-    """e^loss, or 1e300 where that is beyond any number."""
-    return math.exp(loss) if loss < 690 else 1e300
-
-
-__all__ = ["DialogueValidator", "Predicted", "latent_facts", "perplexity", "predict"]

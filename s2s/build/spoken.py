@@ -16,14 +16,15 @@ from rich.console import Console
 from s2s import plots
 from s2s.build.dialogues import DialogueCorpus, load_dialogues
 from s2s.build.folder import RunFolder
+from s2s.build.likelihood import perplexity
 from s2s.build.load import Device, load_translator
 from s2s.build.say import say
-from s2s.build.speech import latent_facts, perplexity, predict
+from s2s.build.speech import latent_facts, predict
 from s2s.corpus.batch import plan_epoch
+from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples
 from s2s.corpus.dialogue.read import Dialogue
-from s2s.corpus.examples import Example
 from s2s.errors import MissingExtraError
-from s2s.metrics.dialogue import Likeness, Spread, Variety, copies
+from s2s.metrics.dialogue import Likeness, Variety, copies
 from s2s.models import HRED
 from s2s.text.turns import Turns, history
 from s2s.training.files import write_json, write_text
@@ -33,7 +34,6 @@ from s2s.translator import Translator
 SAMPLES = 100
 """Of the latent variable, a turn: what its importance-sampled perplexity is estimated from."""
 _REPLIES = 2_000
-_SEVERAL = 5
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ Columns = dict[str, np.ndarray]
 
 def _turns(translator: Translator, dialogues: Sequence[Dialogue], asked: Asked) -> tuple[Columns, dict[str, Any]]:
     words = np.array([len(turn.split()) + 1 for turn in chain.from_iterable(dialogues)])
-    ids = iter(translator.target.encode_batch(list(chain.from_iterable(dialogues))))
-    encoded = [[next(ids) for _ in dialogue] for dialogue in dialogues]
+    encoded = encode_dialogues(dialogues, translator.target)
     precision = pick_precision(translator.config.training.precision, translator.device)
     if isinstance(translator.model, HRED):
         found = predict(translator.model, encoded, translator.device, precision, samples=asked.samples)
@@ -87,7 +86,7 @@ def _turns(translator: Translator, dialogues: Sequence[Dialogue], asked: Asked) 
         columns |= {"reconstruction": found.reconstruction, "kl": found.kl}
         return columns, {"samples": asked.samples, **latent_facts(found.latent)}
     assert isinstance(translator.source, Turns)
-    examples = [Example(translator.source.join(turns[:at]), turn) for turns in encoded for at, turn in enumerate(turns)]
+    examples = [example for turns in encoded for example in flat_examples(turns, translator.source)]
     lengths = [len(one.source) for one in examples], [len(one.target) for one in examples]
     columns = {name: np.zeros(len(examples)) for name in ("nll", "right")}
     for rows in plan_epoch(*lengths, size=None, tokens=4_096, seed=0, epoch=0, shuffle=False):
@@ -145,13 +144,6 @@ def reply_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -
         "human": {name: human[name] for name in ("length", "distinct_1", "distinct_2", "entropy")},
         "seconds": round(time.monotonic() - started, 3),
     }
-
-
-def several(translator: Translator, contexts: Sequence[Sequence[str]], *, count: int = _SEVERAL) -> Spread:
-    """How unlike sampled replies to one context are, each with a latent variable of its own."""
-    texts = [history(turns) for turns in contexts for _ in range(count)]
-    found = [tuple(one[0].text.split()) for one in translator.translate(texts, search={"sample": True})]
-    return Spread.of([found[start : start + count] for start in range(0, len(found), count)])
 
 
 def load_and_score(run: Path, asked: Asked, *, device: Device = "auto") -> dict[str, Any]:

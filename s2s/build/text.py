@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -64,23 +65,26 @@ def make_tokenizers(text: Text, corpus: Corpus, *, seed: int) -> Tokenizers:
     pairs = _to_learn_from(corpus.train, text, seed)
     tags = [tag(language) for language in corpus.targets] if text.tags else []
 
-    def learn(texts: Iterable[str], reserved: Sequence[str] = ()) -> Tokenizer:
-        return train_tokenizer(
-            text.tokenizer,
-            texts,
-            vocab_size=text.vocab_size,
-            min_count=text.min_count,
-            lowercase=text.lowercase,
-            character_coverage=text.character_coverage,
-            seed=seed,
-            reserved=reserved,
-        )
-
+    learn = partial(learn_tokenizer, text, seed=seed)
     sources, targets = (pair.source for pair in pairs), (pair.target for pair in pairs)
     if text.shared:
-        joint = learn(chain(sources, targets), tags)
+        joint = learn(chain(sources, targets), reserved=tags)
         return Tokenizers(joint, joint)
-    return Tokenizers(learn(sources, tags), learn(targets))
+    return Tokenizers(learn(sources, reserved=tags), learn(targets))
+
+
+def learn_tokenizer(text: Text, texts: Iterable[str], *, seed: int, reserved: Sequence[str] = ()) -> Tokenizer:
+    """A tokenizer as `[text]` says, from texts."""
+    return train_tokenizer(
+        text.tokenizer,
+        texts,
+        vocab_size=text.vocab_size,
+        min_count=text.min_count,
+        lowercase=text.lowercase,
+        character_coverage=text.character_coverage,
+        seed=seed,
+        reserved=reserved,
+    )
 
 
 def _to_learn_from(pairs: Sequence[Pair], text: Text, seed: int) -> Sequence[Pair]:

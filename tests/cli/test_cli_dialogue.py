@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from cli_tools import PHRASES, SMALL, refused, s2s, same_run, train
+from safetensors.torch import load_file
 
 import s2s as package
 
@@ -105,6 +107,19 @@ def test_a_latent_variable_begins_from_an_hred(here: Path) -> None:
     assert "weights taken as they were" in said
     assert "latent.prior.first.weight" in said
     assert (here / "vhred" / "scores.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["flat", "hred"])
+def test_a_run_begins_from_another_of_its_kind(here: Path, kind: str) -> None:
+    words = (*NEW[:-2], *KINDS[kind], "training.plots=false")
+    train("train.tsv", *words, "training.epochs=2", "-o", "first")
+    train(
+        "train.tsv", "--init-from", "first", *words, "training.updates=1", "training.learning_rate=1e-9", "-o", "then"
+    )
+    first, then = (load_file(here / name / "model.safetensors") for name in ("first", "then"))
+    assert first.keys() == then.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(then[name], weight, rtol=0, atol=1e-7)
 
 
 class TestOddDialogues:
