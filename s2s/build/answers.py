@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,8 @@ from s2s.build.looking import draw_states
 from s2s.build.predicting import check_task, task_hash
 from s2s.build.predictor import Judge, Judged, build_predictor, build_task, choose_loss, judging_size
 from s2s.build.reach import Reach, reach
-from s2s.build.say import say
+from s2s.build.say import drawn_if_possible, say
 from s2s.config import Config
-from s2s.errors import MissingExtraError
 from s2s.models import Predictor
 from s2s.tasks import Task
 from s2s.training.checkpoint import load_weights
@@ -123,14 +123,16 @@ def _line(scores: Mapping[str, Any]) -> str:
 
 def finish_task(path: Path, console: Console) -> None:
     """Score the test examples, draw the pictures, write the card."""
-    config = RunFolder(path).read()[0]
-    run = load_predictor(path, device=config.training.device, threads=config.training.threads)
-    scores = task_scores(run)
-    scores["gradient"] = gradient = gradient_of(run)
-    write_json(run.folder.scores, scores)
-    say(console, scores_text(scores))
-    if config.training.plots:
-        draw_task(run, run.folder.plots, console, gradient=gradient)
+    training = RunFolder(path).read()[0].training
+    run = load_predictor(path, device=training.device, threads=training.threads)
+    scores: dict[str, Any] = {}
+    if training.final_test:
+        scores = {**task_scores(run), "gradient": gradient_of(run)}
+        write_json(run.folder.scores, scores)
+        say(console, scores_text(scores))
+    if training.plots:
+        drawing = partial(draw_task, run, run.folder.plots, console, gradient=scores.get("gradient"))
+        drawn_if_possible(drawing, console)
     write_text(run.folder.card, _card(run, scores))
 
 
@@ -144,19 +146,19 @@ def draw_task(
 ) -> None:
     """Learning curve, how far the gradient reaches, and states and gates over a test example (of this number).
 
-    No matplotlib is said, not fatal. `gradient`: of the run, if it is known already.
+    `gradient`: of the run, if it is known already.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
     """
     title = run.config.name or run.folder.path.resolve().name
-    try:
-        rows = run.folder.log_lines()
-        unit = "squared error" if run.judge.loss == "mse" else "nats an answer"
-        plots.learning_curve(folder / "learning-curve.png", rows, metric="exact_match", title=title, unit=unit)
-        plots.gradient_reach(folder / "gradient.png", gradient or gradient_of(run), title=title)
-        shown = telling_row(run.task) if row is None else run.task.splits.test[row]
-        draw_states(run.model, run.task, folder, row=shown, title=title, mark="" if row is None else f"-{row}")
-        say(console, f"pictures: {folder}")
-    except MissingExtraError as missing:
-        say(console, f"no pictures: {missing}")
+    rows = run.folder.log_lines()
+    unit = "squared error" if run.judge.loss == "mse" else "nats an answer"
+    plots.learning_curve(folder / "learning-curve.png", rows, metric="exact_match", title=title, unit=unit)
+    plots.gradient_reach(folder / "gradient.png", gradient or gradient_of(run), title=title)
+    shown = telling_row(run.task) if row is None else run.task.splits.test[row]
+    draw_states(run.model, run.task, folder, row=shown, title=title, mark="" if row is None else f"-{row}")
+    say(console, f"pictures: {folder}")
 
 
 def telling_row(task: Task) -> int:
@@ -170,7 +172,7 @@ def telling_row(task: Task) -> int:
 def _card(run: Answering, scores: Mapping[str, Any]) -> str:
     """The model in words (Markdown)."""
     parameters = sum(parameter.numel() for parameter in run.model.parameters())
-    lines: Sequence[str] = [
+    lines = [
         f"# {run.config.name or run.folder.path.resolve().name}",
         "",
         f"A recurrent predictor for the sequence task `{run.task.name}`, made with s2s.",
@@ -179,11 +181,7 @@ def _card(run: Answering, scores: Mapping[str, Any]) -> str:
         f"- model: {run.config.model.core}, {run.config.model.layers} layer(s) of"
         f" {run.config.model.hidden_size}, {parameters:,} parameters",
         "",
-        "## Test scores",
-        "",
-        "```",
-        scores_text(scores),
-        "```",
-        "",
     ]
+    if scores:
+        lines += ["## Test scores", "", "```", scores_text(scores), "```", ""]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def plot_verb(
         text: the source, of runs that write texts; a few test sources if left out, and no states.
 
     Raises:
-        UserError: not a run, a row that is no test example, or an option of the other kind.
+        UserError: not a run, a row that is no test example, an option of the other kind, or no matplotlib.
     """
     names = [run.resolve().name for run in runs]
     if out is not None and len(set(names)) < len(names):

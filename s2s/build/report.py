@@ -13,7 +13,7 @@ from rich.console import Console
 from s2s import metrics, plots
 from s2s.build.folder import RunFolder
 from s2s.build.likelihood import likelihood
-from s2s.build.say import say
+from s2s.build.say import drawn_if_possible, say
 from s2s.config import Config
 from s2s.corpus.read import Pair
 from s2s.errors import MissingExtraError
@@ -55,15 +55,15 @@ def finish(
     folder: RunFolder, translator: Translator, test: Sequence[Pair], valid: Sequence[Pair], console: Console
 ) -> None:
     """Score the test set, draw the pictures, write the model card."""
-    config = translator.config
+    training = translator.config.training
     scores: dict[str, Any] = {}
-    if test:
+    if test and training.final_test:
         texts, more = answer(translator, test)
         scores = {**metrics.text_scores(texts, [pair.target for pair in test], sampling=Sampling()), **more}
         write_json(folder.scores, scores)
         say(console, f"test: {scores_line(scores)}")
-    if config.training.plots:
-        draw(folder, translator, test or valid, console)
+    if training.plots:
+        drawn_if_possible(partial(draw, folder, translator, test or valid, console), console)
     write_text(folder.card, model_card(translator, scores, _best(folder)))
 
 
@@ -89,17 +89,18 @@ _LABELS = (("bleu", "BLEU"), ("chrf", "chrF"), ("ter", "TER"))
 def draw(
     folder: RunFolder, translator: Translator, pairs: Sequence[Pair], console: Console, *, place: Path | None = None
 ) -> None:
-    """Learning curve and attention maps into `RUN/plots/` or `place`; a missing matplotlib is said, not fatal."""
+    """Learning curve and attention maps into `RUN/plots/` or `place`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     place = folder.plots if place is None else place
-    try:
-        rows, alignments = drawings(folder, translator, pairs)
-        metric = translator.config.training.metric
-        plots.learning_curve(place / "learning-curve.png", rows, metric=metric, title=translator.name)
-        for number, alignment in enumerate(alignments, start=1):
-            plots.attention_map(place / f"attention-{number}.png", *alignment, title=translator.name)
-        say(console, f"pictures: {place}")
-    except MissingExtraError as missing:
-        say(console, f"no pictures: {missing}")
+    rows, alignments = drawings(folder, translator, pairs)
+    metric = translator.config.training.metric
+    plots.learning_curve(place / "learning-curve.png", rows, metric=metric, title=translator.name)
+    for number, alignment in enumerate(alignments, start=1):
+        plots.attention_map(place / f"attention-{number}.png", *alignment, title=translator.name)
+    say(console, f"pictures: {place}")
 
 
 def drawings(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
+
+from s2s.errors import MissingExtraError
 
 
 def make_console() -> Console:
@@ -16,3 +20,11 @@ def say(console: Console, text: str) -> None:
     """A line without markup; a warning is yellow."""
     style = "yellow" if text.startswith("warning") else None
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def drawn_if_possible(draw: Callable[[], None], console: Console) -> None:
+    """Pictures that something else ends with: a missing matplotlib is said, not fatal."""
+    try:
+        draw()
+    except MissingExtraError as missing:
+        say(console, f"no pictures: {missing}")

@@ -14,6 +14,7 @@ from s2s.build.folder import RunFolder
 from s2s.config.io import parse_overrides
 from s2s.errors import UserError
 
+_STUDIES = "studies"
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
 
 
@@ -29,19 +30,44 @@ def split_search(words: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
     Raises:
         UserError: an override of another section.
     """
+    return _split_section(words, "search")
+
+
+def split_serve(words: Sequence[str]) -> tuple[list[Path], dict[str, Any]]:
+    """`RUN ...` apart from `serve.key=value ...`.
+
+    Raises:
+        UserError: an override of another section, or no run.
+    """
+    runs, tree = _split_section(words, "serve")
+    if not runs:
+        raise UserError("There is no run to serve; name at least one run directory.")
+    return runs, tree
+
+
+def _split_section(words: Sequence[str], section: str) -> tuple[list[Path], dict[str, Any]]:
     runs, tree = split_words(words)
-    search = tree.pop("search", {})
-    if tree or not isinstance(search, dict):
+    keys = tree.pop(section, {})
+    if tree or not isinstance(keys, dict):
         raise UserError(
-            f"{', '.join(tree) or 'search'}: only search.key=value can be given here, the rest was fixed when the run"
-            " was trained. `s2s config explain search` lists the keys"
+            f"{', '.join(tree) or section}: only {section}.key=value can be given here, the rest was fixed when the run"
+            f" was trained. `s2s config explain {section}` lists the keys"
         )
-    return list(map(Path, runs)), search
+    return list(map(Path, runs)), keys
 
 
 def recipes() -> dict[str, Path]:
-    """Every recipe by name."""
-    return {path.stem: path for path in sorted(resources.recipes().glob("*/*.toml"))}
+    """Every recipe of a run by name."""
+    return {path.stem: path for path in _material() if path.parent.name != _STUDIES}
+
+
+def studies() -> dict[str, Path]:
+    """Every file of `s2s compare` and `s2s tune` that travels with the package, by name."""
+    return {path.stem: path for path in _material() if path.parent.name == _STUDIES}
+
+
+def _material() -> list[Path]:
+    return sorted(resources.recipes().glob("*/*.toml"))
 
 
 def find_recipe(word: str) -> Path:
@@ -61,6 +87,15 @@ def find_recipe(word: str) -> Path:
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     raise UserError(f"{word}: neither a file nor a recipe; {hint}")
+
+
+def find_study(word: str) -> Path:
+    """The TOML file that a word of `s2s compare` or `s2s tune` means: a study, or a recipe.
+
+    Raises:
+        UserError: as `find_recipe`.
+    """
+    return studies().get(word) or find_recipe(word)
 
 
 def is_data(word: str) -> bool:

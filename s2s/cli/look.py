@@ -9,13 +9,15 @@ import typer
 
 
 def list_recipes() -> None:
-    """List the recipes that `s2s train` knows by name."""
-    from s2s.build.words import describe, recipes
+    """List the recipes that `s2s train` knows by name, and the studies of `s2s compare` and `s2s tune`."""
+    from s2s.build.words import describe, recipes, studies
 
-    found = recipes()
-    width = max(map(len, found), default=0)
-    for name, path in found.items():
-        typer.echo(f"{name:<{width}}  {describe(path)}")
+    width = max(map(len, [*recipes(), *studies()]), default=0)
+    for heading, found in (("", recipes()), ("\nStudies, for s2s compare or s2s tune:", studies())):
+        if heading:
+            typer.echo(heading)
+        for name, path in found.items():
+            typer.echo(f"{name:<{width}}  {describe(path)}")
 
 
 def list_corpora() -> None:

@@ -14,9 +14,9 @@ def compare(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECIPE|GRID.toml [section.key=value[,value...]]...",
-            help="A recipe, or a file with a grid; then keys. One with several values is an axis; a value that is a"
-            " list keeps its brackets.",
+            metavar="RECIPE|STUDY|GRID.toml [section.key=value[,value...]]...",
+            help="A recipe, or a study or file with a grid; then keys. One with several values is an axis; a value that"
+            " is a list keeps its brackets.",
             show_default=False,
         ),
     ],
@@ -30,6 +30,10 @@ def compare(
         float | None, typer.Option(help="Report the updates until training.metric is better than this.")
     ] = None,
     consecutive: Annotated[int, typer.Option(min=1, help="Of so many validations in a row, the first counts.")] = 1,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of the published curves that the grid names; they are drawn beside ours."),
+    ] = None,
     leave_failed: Annotated[bool, typer.Option(help="Leave runs that failed before, instead of a new try.")] = False,
     report_only: Annotated[bool, typer.Option(help="Train nothing; report what is there.")] = False,
 ) -> None:
@@ -42,6 +46,7 @@ def compare(
         jobs=jobs,
         threshold=threshold,
         consecutive=consecutive,
+        published=published,
         leave_failed=leave_failed,
         report_only=report_only,
     )
@@ -55,8 +60,8 @@ def tune(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="SPACE.toml [section.key=value]...",
-            help="A file with a search space; then keys that hold for every trial.",
+            metavar="STUDY|SPACE.toml [section.key=value]...",
+            help="A study or file with a search space; then keys that hold for every trial.",
             show_default=False,
         ),
     ],

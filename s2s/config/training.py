@@ -101,6 +101,7 @@ class Training(Section):
     decode_limit: NonNegative = Field(1_000, description="Validation pairs decoded (greedily) for the text metrics.")
     samples: NonNegative = Field(3, description="Validation samples shown each time.")
     tensorboard: bool = Field(False, description="Write TensorBoard events into the run.")
+    final_test: bool = Field(True, description="Score the test set when the run ends; `s2s evaluate` can later, too.")
     plots: bool = Field(True, description="Write learning curve and attention pictures (needs s2s[plot]).")
 
     @field_validator("threads")

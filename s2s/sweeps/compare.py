@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from s2s.build.say import say
-from s2s.build.words import find_recipe
 from s2s.config import Config
 from s2s.errors import UserError
 from s2s.evaluation.words import as_text
@@ -39,6 +38,7 @@ class CompareRequest:
     jobs: int | None = None
     threshold: float | None = None
     consecutive: int = 1
+    published: Path | None = None
     leave_failed: bool = False
     report_only: bool = False
 
@@ -48,11 +48,11 @@ def compare_verb(request: CompareRequest, console: Console) -> tuple[int, str]:
     threshold = None
     if request.threshold is not None:
         threshold = Threshold(value=request.threshold, consecutive=request.consecutive)
-    plan = read_plan(request.words, threshold)
+    plan = _with_published(read_plan(request.words, threshold), request.published)
     runs = combinations(plan)
     metric = runs[0].config.training.metric
     curves = _published(plan, metric)
-    out = request.out or Path("runs") / f"compare-{find_recipe(plan.base).stem}"
+    out = request.out or Path("runs") / f"compare-{plan.name}"
     jobs, threads = share([one.config for one in runs], request.jobs)
     with opened(out, MARK, "a comparison") as place:
         work = [(one, Job(one.name, place, threads)) for one in runs]
@@ -80,9 +80,18 @@ def compare_verb(request: CompareRequest, console: Console) -> tuple[int, str]:
     return int(any(ran.state == "failed" for _, ran in members)), as_text(tables)
 
 
+def _with_published(plan: Plan, file: Path | None) -> Plan:
+    """The plan with the file of published curves that the command line names."""
+    if file is None:
+        return plan
+    if plan.published is None:
+        raise UserError(f"--published {file}: the grid names no curves; expected [published] with its curves in a file")
+    return replace(plan, published=plan.published.model_copy(update={"file": str(file)}))
+
+
 def _published(plan: Plan, metric: str) -> list[Curve]:
     """Read before anything starts."""
-    if plan.published is None:
+    if plan.published is None or not plan.published.file:
         return []
     found = read_curves(plan.published, metric)
     keys = [axis.key for axis in plan.axes]
@@ -150,12 +159,12 @@ def describe(code: int) -> str:
 
 
 def _title(plan: Plan) -> str:
-    return f"Comparison on {find_recipe(plan.base).stem}"
+    return f"Comparison {plan.name}"
 
 
 def _loss_unit(configs: Sequence[Config]) -> str:
     """Of the loss of all runs, as far as their configuration tells."""
-    found = {"nats a token" if one.model.kind == "seq2seq" else one.training.loss for one in configs}
+    found = {one.training.loss if one.model.kind == "predictor" else "nats a token" for one in configs}
     units = {"nats a token": "nats a token", "mse": "squared error", "cross_entropy": "nats"}
     return units.get(found.pop(), "") if len(found) == 1 else ""
 
@@ -169,7 +178,8 @@ def _facts(plan: Plan, runs: Sequence[Combination], jobs: int) -> list[tuple[str
     if plan.threshold is not None:
         found.append(("Threshold", rule(plan.threshold, runs[0].config.training.metric)))
     if plan.published is not None:
-        found.append(("Published curves", f"{plan.published.file}; seconds and memory are not published there"))
+        file = plan.published.file
+        found.append(("Published curves", f"{file}; seconds and memory are not there" if file else "no file given"))
     return [*found, ("Measured", f"with at most {jobs} runs at once on {cores()} cores, which seconds depend on")]
 
 

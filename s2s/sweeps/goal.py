@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from s2s.build.words import find_recipe
+from s2s.build.words import find_recipe, find_study
 from s2s.config import Config, Metric
 from s2s.config.io import check, merge
 from s2s.errors import UserError
@@ -23,6 +23,7 @@ class Goal:
 
     Attributes:
         name: of the study.
+        path: its file.
         tree: the recipe with the fixed keys and the metric.
         space: what is drawn, by dotted key.
         trials: how many in all.
@@ -30,6 +31,7 @@ class Goal:
     """
 
     name: str
+    path: Path
     base: str
     tree: Mapping[str, Any]
     space: Mapping[str, Entry]
@@ -65,11 +67,11 @@ def read_goal(words: Sequence[str]) -> Goal:
         UserError: whatever is wrong with file, keys, bounds or metric.
     """
     given = read_words(words)
-    if len(given.inputs) != 1 or not given.inputs[0].endswith(".toml"):
-        raise UserError(f"expected one TOML file with a [space], got {' '.join(given.inputs) or 'none'}")
+    if len(given.inputs) != 1:
+        raise UserError(f"expected one study or TOML file with a [space], got {' '.join(given.inputs) or 'none'}")
     if given.axes:
         raise UserError(f"{given.axes[0].key}: several values; expected one, or an entry of [space] with choices")
-    path = Path(given.inputs[0])
+    path = find_study(given.inputs[0])
     file = read_file(path, TuneFile)
     fixed = {**flat(file.fixed, str(path)), **given.fixed}
     drawn = flat(file.space, str(path), leaf=lambda table: "type" in table)
@@ -81,6 +83,7 @@ def read_goal(words: Sequence[str]) -> Goal:
     _check_metric(metric, path)
     goal = Goal(
         name=path.stem,
+        path=path,
         base=find_recipe(file.base).stem,
         tree=merge(tree, {"training": {"metric": metric}}),
         space=space,

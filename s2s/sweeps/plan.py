@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2s.build.words import find_recipe
+from s2s.build.words import find_recipe, find_study
 from s2s.config import Config
 from s2s.config.io import check, merge, read_toml
 from s2s.errors import UserError
@@ -27,11 +27,13 @@ class Plan:
     """A grid over a recipe.
 
     Attributes:
+        name: of the study or recipe.
         base: the recipe, a name or a path.
         fixed: dotted keys that hold for every run.
         axes: the keys that vary.
     """
 
+    name: str
     base: str
     fixed: Mapping[str, Any]
     axes: tuple[Axis, ...]
@@ -54,7 +56,7 @@ class Combination:
 
 
 def read_plan(words: Sequence[str], threshold: Threshold | None = None) -> Plan:
-    """`RECIPE key=value key=value,value`, or `GRID.toml` with the same words, which win over what the file says.
+    """`RECIPE key=value key=value,value`, or a grid (study or `GRID.toml`) with words that win over what it says.
 
     Raises:
         UserError: no recipe or several, a file that is wrong, nothing that varies.
@@ -65,9 +67,9 @@ def read_plan(words: Sequence[str], threshold: Threshold | None = None) -> Plan:
             f"expected one recipe or file with a grid, got {len(given.inputs)}: {' '.join(given.inputs)}. Such as"
             " `s2s compare date-attention model.core=lstm,gru training.seed=1,2`"
         )
-    path = find_recipe(given.inputs[0])
+    path = find_study(given.inputs[0])
     if not _is_grid(path):
-        plan = Plan(given.inputs[0], given.fixed, given.axes, threshold)
+        plan = Plan(path.stem, given.inputs[0], given.fixed, given.axes, threshold)
     else:
         plan = _from_file(path, given.fixed, given.axes, threshold)
     decided = [*plan.fixed, *(key for axis in plan.axes for key in axis.keys)]
@@ -90,6 +92,7 @@ def _from_file(path: Path, fixed: Mapping[str, Any], axes: Sequence[Axis], thres
     won = {*fixed, *(axis.key for axis in axes)}
     kept = {key: value for key, value in flat(file.fixed, str(path)).items() if key not in won}
     return Plan(
+        name=path.stem,
         base=file.base,
         fixed={**kept, **fixed},
         axes=(

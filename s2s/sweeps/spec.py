@@ -33,7 +33,8 @@ class PublishedCurve(Section):
 class Published(Section):
     """Curves of others: a CSV file with the columns task, model, iteration, test_cost, test_accuracy."""
 
-    file: str
+    file: str = ""
+    """Empty: not at hand; `--published FILE` names it, else the curves are left out."""
     curves: list[PublishedCurve] = Field(min_length=1)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MARK = "tune.toml"
 PUT_BACK = "stopped and saved"
+_ALONE = ("training.plots=false", "training.final_test=false")
+"""Trials are told apart by validation: test examples stay unseen until the best configuration is trained."""
 _HOPELESS = 3
 """So many failed trials and no other: something is wrong that no values mend."""
 
@@ -55,7 +57,7 @@ def tune_verb(request: TuneRequest, console: Console) -> tuple[int, str]:
         study = Study(goal, out, url=request.storage, name=request.study)
         if any(place.glob("*.toml")) and not study.begun:
             raise UserError(f"{place}: holds runs of a study that is not in the database; choose another folder (-o)")
-        write_text(out / MARK, _copy(request.words))
+        write_text(out / MARK, goal.path.read_text(encoding="utf-8"))
         say(console, f"{goal.trials:,} trials for {goal.direction[:3]}imal {goal.metric}; {jobs} at once")
         with Board(console, goal.metric, goal.trials, len(study.trials())) as board:
             trials = _Trials(study, place, threads, board)
@@ -67,11 +69,6 @@ def tune_verb(request: TuneRequest, console: Console) -> tuple[int, str]:
             out, study, [("Measured", f"with at most {jobs} runs at once on {cores()} cores")], console
         )
     return 0, as_text(tables)
-
-
-def _copy(words: Sequence[str]) -> str:
-    """The file as it was given; it was read before."""
-    return next(Path(word).read_text(encoding="utf-8") for word in words if word.endswith(".toml"))
 
 
 class _Trials:
@@ -91,7 +88,7 @@ class _Trials:
                 self._enough = True
                 break
             values = self._study.values(trial)
-            job = Job(f"trial-{first_number(trial):04d}", self._place, self._threads, more=("training.plots=false",))
+            job = Job(f"trial-{first_number(trial):04d}", self._place, self._threads, more=_ALONE)
             try:
                 config = self._study.goal.config(values)
             except UserError as error:

@@ -43,6 +43,7 @@ def test_unknown_verb() -> None:
 def test_recipes() -> None:
     lines = s2s("recipes").out.splitlines()
     assert any(line.startswith("date-attention ") and len(line.split()) > 3 for line in lines)
+    assert any(line.startswith("adding-100-curves ") and len(line.split()) > 3 for line in lines)
 
 
 def test_data_list() -> None:

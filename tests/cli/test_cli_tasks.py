@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -84,6 +85,22 @@ def test_pooling_and_layers() -> None:
         extra = ("model.layers=2", "model.bidirectional=true", f"model.pooling={pooling}")
         train(*ADDING, *extra, "-o", pooling, "training.updates=2")
     assert len({scores(pooling)["loss"] for pooling in ("last", "state", "mean", "attention")}) == 4
+
+
+def test_without_matplotlib_a_run_ends_well_and_drawing_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for name, words in (("task", ADDING), ("dates", DATES)):
+        train(*words, "-o", name, "training.updates=1", "training.plots=true")
+        assert (here / name / "scores.json").exists()
+        assert not (here / name / "plots").exists()
+        refused(s2s("plot", name), "needs matplotlib", "s2s[plot]")
+
+
+def test_a_run_without_a_final_test(here: Path) -> None:
+    for name, words in (("task", ADDING), ("dates", DATES)):
+        train(*words, "-o", name, "training.updates=1", "training.final_test=false")
+        assert not (here / name / "scores.json").exists()
+        assert s2s("evaluate", name).code == 0
 
 
 def test_pictures(here: Path) -> None:
