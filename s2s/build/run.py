@@ -158,7 +158,8 @@ def _resume(
 def _forget_other_metric(before: str, now: str, progress: Progress, console: Console) -> None:
     """A best value of one metric says nothing about another."""
     if before != now:
-        progress.best, progress.best_loss, progress.stale, progress.since_reduction = None, None, 0, 0
+        progress.best, progress.best_loss = None, None
+        progress.stale, progress.since_reduction, progress.at_goal = 0, 0, 0
         say(
             console, f"The best model was chosen by {before}; from here on {now} decides, and the next one is the best."
         )

@@ -70,6 +70,8 @@ def build_settings(training: Training, precision: Precision) -> Settings:
         checkpoint_every=training.checkpoint_every,
         metric=training.metric,
         patience=training.patience,
+        goal=training.goal,
+        goal_validations=training.goal_validations,
         precision=precision,
         divergence_factor=training.divergence_factor,
         divergence_retries=training.divergence_retries,

@@ -92,6 +92,8 @@ class Training(Section):
     patience: Positive | None = Field(
         None, description="Validations without progress before training stops; none: never."
     )
+    goal: float | None = Field(None, description="The run ends once its metric is better than this.")
+    goal_validations: Positive = Field(1, description="Validations in a row that have to be better than the goal.")
     divergence_factor: float = Field(
         0.5, gt=0.0, lt=1.0, description="Of the rate, each time a loss that is no number sends the run back."
     )

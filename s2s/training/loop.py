@@ -21,7 +21,7 @@ def train(run: Run, settings: Settings, progress: Progress) -> str:
         end = asked or _end(settings, progress)
         if not asked and _validation_due(settings, progress, end):
             _validate(run, settings, progress)
-            end = end or _patience_end(settings, progress)
+            end = end or _judged_end(settings, progress)
         regular = not asked and _checkpoint_due(
             settings, progress
         )  # one that a run goes back to comes after validation
@@ -69,10 +69,14 @@ def _end(settings: Settings, progress: Progress) -> str:
         return f"{settings.epochs:,} epoch{'s' * (settings.epochs != 1)} done"
     if settings.minutes is not None and progress.seconds >= 60 * settings.minutes:
         return f"{settings.minutes:g} minutes over"
-    return _patience_end(settings, progress)
+    return _judged_end(settings, progress)
 
 
-def _patience_end(settings: Settings, progress: Progress) -> str:
+def _judged_end(settings: Settings, progress: Progress) -> str:
+    """Ends that validations decide."""
+    if settings.goal is not None and progress.at_goal >= settings.goal_validations:
+        times = "1 validation" if progress.at_goal == 1 else f"{progress.at_goal} validations in a row"
+        return f"{settings.metric} was better than {settings.goal:g} in {times}"
     if settings.patience is not None and progress.stale >= settings.patience:
         return f"no progress in {settings.metric} for {progress.stale} validations"
     return ""
@@ -106,6 +110,7 @@ def _validate(run: Run, settings: Settings, progress: Progress) -> None:
     progress.validated = progress.update
     value, loss = validation.scores[settings.metric], validation.scores.get("loss")
     better = run.better(value, progress.best)
+    progress.at_goal = progress.at_goal + 1 if settings.goal is not None and run.better(value, settings.goal) else 0
     best = better or (value == progress.best and _lower(loss, progress.best_loss))
     if best:
         progress.best, progress.best_loss, progress.best_update = value, loss, progress.update

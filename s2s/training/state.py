@@ -81,6 +81,9 @@ class Settings:
     checkpoint_every: int | None
     metric: str
     patience: int | None
+    goal: float | None
+    goal_validations: int
+    """So many in a row that are better than the goal end the run."""
     precision: Precision
     divergence_factor: float
     """Of the rate, each time that a loss which is no number sent the run back."""
@@ -107,6 +110,8 @@ class Progress:
     best_update: int = 0
     stale: int = 0
     """Validations without progress."""
+    at_goal: int = 0
+    """Validations in a row that were better than the goal."""
     reductions: int = 0
     """Of the rate, by the plateau schedule."""
     since_reduction: int = 0

@@ -234,6 +234,23 @@ def test_rates_follow_the_schedule_and_gradients_are_clipped(tmp_path: Path) -> 
     assert made.notes.rates == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
 
 
+def test_a_goal_ends_the_run_at_so_many_validations_in_a_row(tmp_path: Path) -> None:
+    def made(folder: str, **options: Any) -> Miniature:
+        return Miniature(tmp_path / folder, scores=[5.0, 1.0, 1.0, 2.0, 1.5, 1.0, 1.9] + [0.1] * 9, **options)
+
+    rules = {"validate_every": 1, "updates": 30, "goal": 2.0, "goal_validations": 3}
+    end = "loss was better than 2 in 3 validations in a row"
+    whole = made("whole")
+    assert whole.train(**rules) == end
+    assert whole.progress.update == 6  # the third is no better than the goal, and the count begins anew
+    first = made("halves", interrupt_after=5)
+    assert first.train(**rules) == "interrupted"
+    second = made("halves", seed=7)
+    assert second.train(second.restore(), **rules) == end
+    assert comparable(second.progress) == comparable(whole.progress)
+    assert made("none").train(validate_every=1, updates=9) == "9 updates done"
+
+
 def test_a_validation_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
     made = Miniature(tmp_path, validate=lambda: Found({"loss": float("nan")}))
     assert made.train(updates=9, validate_every=1, patience=4) == "no progress in loss for 4 validations"
