@@ -1,7 +1,8 @@
 """The output layer and its cross-entropy as one function, in chunks of rows, with a hand-derived backward.
 
 The logits of a batch (1,200 positions x 8,000 tokens are 38 MB) never exist as a whole: a chunk of them is made, turned
-into its gradient where it stands, and multiplied into the gradients of features and weight while it is in the cache.
+into its gradient where it stands, and multiplied into the gradients of features and weight while it is in the cache. On
+the CPU what lies between the products is a loop in C++ (`compiled/source/softmax.cpp`), where there is a compiler.
 """
 
 # N positions, V vocabulary, F features, C rows of a chunk
@@ -13,8 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-ELEMENTS = 1 << 21
-"""Elements of a chunk of logits: 8 MB of float32, which the cores' shared cache holds; larger is no faster."""
+from s2s.kernels.compiled import not_built
+from s2s.kernels.compiled.call import NAMES
+from s2s.kernels.compiled.softmax import softmax_rows
+
+BYTES = 1 << 24
+"""Of a chunk of logits: what the cores' shared cache holds. Smaller ones add to the weight's gradient more often."""
 
 
 class Mixed(NamedTuple):
@@ -80,49 +85,30 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         exact = torch.float64 if features_NF.dtype == torch.float64 else torch.float32
         weight, bias, features = weight_VF.to(low), bias_V.to(exact), features_NF.to(low)
-        vocabulary = weight.shape[0]
         d_features = torch.empty_like(features)
         d_weight = torch.zeros(weight.shape, dtype=exact, device=weight.device)
         d_bias = torch.zeros_like(bias)
         mixed = None if own_N is None or other_N is None else Mixed(own_N, other_N)
         d_mixed = None if mixed is None else Mixed(*map(torch.empty_like, mixed))
         total, nll = bias.new_zeros(()), bias.new_zeros(())
-        rows = max(1, ELEMENTS // vocabulary)
+        rows = max(1, BYTES // (weight.shape[0] * weight.element_size()))
+        fast = mixed is None and _compiled(bias.device, low)
         for start in range(0, len(features), rows):
             chunk = slice(start, start + rows)
-            f_CF, y_C1 = features[chunk], target_N[chunk].unsqueeze(1)
-            z_CV = torch.mm(f_CF, weight.t()).to(exact).add_(bias)
-            z_CV -= z_CV.amax(1, keepdim=True)
-            place_C1 = y_C1 if mixed is None else y_C1.clamp(max=vocabulary - 1)
-            z_C1, everything = z_CV.gather(1, place_C1), z_CV.sum()
-            e_CV = z_CV.exp_()
-            sum_C1 = e_CV.sum(1, keepdim=True)
-            norm_C1 = sum_C1.log()
-            norm = norm_C1.sum()
-            g_CV = e_CV.div_(sum_C1)
-            pull_C1 = torch.full_like(sum_C1, smoothing - 1.0)
-            if mixed is None or d_mixed is None:
-                lost = norm - z_C1.sum()
+            f_CF, y_C = features[chunk], target_N[chunk]
+            z_CV = torch.mm(f_CF, weight.t())
+            if fast:
+                found = softmax_rows(z_CV, bias, y_C.contiguous(), d_bias, smoothing=smoothing)
+                lost, even, g_CV = found.nll_C.sum(), found.spread_C.sum(), z_CV
             else:
-                own_C, other_C = mixed.own_N[chunk], mixed.other_N[chunk]
-                inside_C1 = (z_C1 - norm_C1).masked_fill_(y_C1 >= vocabulary, -torch.inf)
-                log_p_C, share_C, rest_C = _shares(own_C + inside_C1.squeeze(1), other_C)
-                lost = -log_p_C.sum()
-                total -= smoothing * own_C.sum()
-                pull_C1 *= share_C.unsqueeze(1)
-                g_CV *= smoothing - pull_C1
-                d_mixed.own_N[chunk] = pull_C1.squeeze(1) - smoothing
-                d_mixed.other_N[chunk] = (smoothing - 1.0) * rest_C
+                part, d_part = _at(mixed, chunk), _at(d_mixed, chunk)
+                lost, even, g_exact_CV = _gradient(z_CV.to(exact).add_(bias), y_C, part, d_part, smoothing)
+                d_bias += g_exact_CV.sum(0)
+                g_CV = g_exact_CV.to(low)
             nll += lost
-            total += (1.0 - smoothing) * lost
-            if smoothing:
-                total += smoothing * (norm - everything / vocabulary)
-                g_CV -= smoothing / vocabulary
-            g_CV.scatter_add_(1, place_C1, pull_C1)
-            d_bias += g_CV.sum(0)
-            g_low = g_CV.to(low)
-            torch.mm(g_low, weight, out=d_features[chunk])
-            d_weight += torch.mm(g_low.t(), f_CF)
+            total += (1.0 - smoothing) * lost + smoothing * even
+            torch.mm(g_CV, weight, out=d_features[chunk])
+            d_weight += torch.mm(g_CV.t(), f_CF)
         parts = (None, None) if d_mixed is None else d_mixed
         ctx.save_for_backward(
             d_features.to(features_NF.dtype), d_weight.to(weight_VF.dtype), d_bias.to(bias_V.dtype), *parts
@@ -136,6 +122,44 @@ class _LinearCrossEntropy(torch.autograd.Function):
         d_features, d_weight, d_bias, *d_mixed = ctx.saved_tensors
         mixed = (None if part is None else part * d_total for part in d_mixed)
         return d_features * d_total, d_weight * d_total, d_bias * d_total, None, *mixed, None, None
+
+
+def _compiled(device: torch.device, low: torch.dtype) -> bool:
+    """Whether rows are worked on in C++: one pass through the cache instead of ten."""
+    return device.type == "cpu" and low in NAMES and not_built("softmax") is None
+
+
+def _at(mixed: Mixed | None, chunk: slice) -> Mixed | None:
+    return None if mixed is None else Mixed(mixed.own_N[chunk], mixed.other_N[chunk])
+
+
+def _gradient(
+    z_CV: Tensor, target_C: Tensor, mixed: Mixed | None, d_mixed: Mixed | None, smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over rows of the negative log-likelihood and of its mean over all tokens; the gradient, in place of z."""
+    vocabulary = z_CV.shape[1]
+    y_C1 = target_C.unsqueeze(1)
+    z_CV -= z_CV.amax(1, keepdim=True)
+    place_C1 = y_C1 if mixed is None else y_C1.clamp(max=vocabulary - 1)
+    z_C1, everything = z_CV.gather(1, place_C1), z_CV.sum()
+    e_CV = z_CV.exp_()
+    sum_C1 = e_CV.sum(1, keepdim=True)
+    norm_C1 = sum_C1.log()
+    lost, even = (norm_C1 - z_C1).sum(), norm_C1.sum() - everything / vocabulary
+    g_CV = e_CV.div_(sum_C1)
+    pull_C1 = torch.full_like(sum_C1, smoothing - 1.0)
+    if mixed is not None and d_mixed is not None:
+        inside_C1 = (z_C1 - norm_C1).masked_fill_(y_C1 >= vocabulary, -torch.inf)
+        log_p_C, share_C, rest_C = _shares(mixed.own_N + inside_C1.squeeze(1), mixed.other_N)
+        lost, even = -log_p_C.sum(), even - mixed.own_N.sum()
+        pull_C1 *= share_C.unsqueeze(1)
+        g_CV *= smoothing - pull_C1
+        d_mixed.own_N.copy_(pull_C1.squeeze(1) - smoothing)
+        d_mixed.other_N.copy_((smoothing - 1.0) * rest_C)
+    if smoothing:
+        g_CV -= smoothing / vocabulary
+    g_CV.scatter_add_(1, place_C1, pull_C1)
+    return lost, even, g_CV
 
 
 def _shares(inside_C: Tensor, other_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -94,11 +94,11 @@ def test_without_a_compiler_plain_torch_serves_and_this_is_said_once(
         raise build.BuildFailed("no C++ compiler was found")
 
     monkeypatch.setattr(build, "library", refuse)
-    for cached in (compiled._not_built, compiled._say_once, choose):
+    for cached in (compiled.not_built, compiled._say_once, choose):
         cached.cache_clear()
     with caplog.at_level(logging.WARNING, logger="s2s"):
         kernels = [choose(core, "auto", torch.device("cpu"), torch.float32) for core in ("rwa", "gru", "statistical")]
-    for cached in (compiled._not_built, choose):
+    for cached in (compiled.not_built, choose):
         cached.cache_clear()
     assert [kernel and kernel.name for kernel in kernels] == ["fused", "native", "fused"]
     assert [record.getMessage().count("no C++ compiler") for record in caplog.records] == [1]

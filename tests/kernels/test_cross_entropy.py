@@ -8,7 +8,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2s.kernels import cross_entropy
+from s2s.kernels.compiled import build
+from s2s.kernels.compiled.softmax import softmax_rows
 from s2s.kernels.cross_entropy import Mixed, linear_cross_entropy
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways through the middle of the function."""
+    if request.param == "plain":
+        monkeypatch.setattr(cross_entropy, "_compiled", lambda *_: False)
+    elif reason := build.unavailable():
+        pytest.skip(reason)
+    return str(request.param)
 
 
 def _parts(rows: int, vocabulary: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -22,10 +34,11 @@ def _parts(rows: int, vocabulary: int, width: int, dtype: torch.dtype) -> tuple[
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("elements", [1, 40, 1 << 20])
 @pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.usefixtures("way")
 def test_equals_cross_entropy_and_its_gradients(
     rows: int, elements: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "ELEMENTS", elements)
+    monkeypatch.setattr(cross_entropy, "BYTES", 8 * elements)
     features, weight, bias, target = _parts(rows, 13, 5, torch.float64)
     total, nll = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
     logits = F.linear(features, weight, bias)
@@ -44,7 +57,7 @@ def test_a_mixture_equals_its_formula_and_its_gradients(
     elements: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some targets lie beyond the vocabulary, some have hardly any probability from one of the two parts."""
-    monkeypatch.setattr(cross_entropy, "ELEMENTS", elements)
+    monkeypatch.setattr(cross_entropy, "BYTES", 8 * elements)
     features, weight, bias, target = _parts(9, 13, 5, torch.float64)
     target[::4] = torch.tensor([13, 20, 14])
     own, other = (torch.randn(9, dtype=torch.float64) for _ in range(2))
@@ -64,12 +77,14 @@ def test_a_mixture_equals_its_formula_and_its_gradients(
         torch.testing.assert_close(left, right)
 
 
+@pytest.mark.usefixtures("way")
 def test_no_rows_give_zero() -> None:
     features, weight, bias, target = _parts(0, 13, 5, torch.float32)
     total, nll = linear_cross_entropy(features, weight, bias, target)
     assert total.item() == nll.item() == 0
 
 
+@pytest.mark.usefixtures("way")
 def test_bfloat16_products_stay_near_float32() -> None:
     features, weight, bias, target = _parts(64, 50, 32, torch.float32)
     exact, _ = linear_cross_entropy(features, weight, bias, target, smoothing=0.1)
@@ -82,3 +97,40 @@ def test_bfloat16_products_stay_near_float32() -> None:
     assert weight.grad.dtype == torch.float32
     left, right = weight.grad, torch.autograd.grad(exact, weight)[0]
     assert float((left - right).norm() / right.norm()) < 0.02
+
+
+needs_compiler = pytest.mark.skipif(build.unavailable() is not None, reason="no C++ compiler")
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("vocabulary", [1, 15, 16, 17, 1000])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_in_cpp_are_those_of_torch(vocabulary: int, dtype: torch.dtype, threads: int) -> None:
+    """Large logits too; what the gradient is added to stays."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        torch.manual_seed(vocabulary)
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
+        z, bias = (30 * torch.randn(5, vocabulary)).to(dtype), torch.randn(vocabulary, dtype=exact)
+        target, d_bias = torch.randint(vocabulary, (5,)), torch.ones(vocabulary, dtype=exact)
+        x = (z.to(exact) + bias).requires_grad_()
+        rows = softmax_rows(z, bias, target, d_bias, smoothing=0.1)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(rows.nll_C, F.cross_entropy(x, target, reduction="none"))
+    torch.testing.assert_close(rows.spread_C, -x.log_softmax(1).mean(1), rtol=1e-5, atol=1e-4)
+    (wanted,) = torch.autograd.grad(F.cross_entropy(x, target, reduction="sum", label_smoothing=0.1), x)
+    torch.testing.assert_close(z, wanted.to(dtype))
+    torch.testing.assert_close(d_bias, 1 + wanted.sum(0))
+
+
+@needs_compiler
+def test_a_row_that_is_no_number_says_so_and_spares_the_others() -> None:
+    z = torch.zeros(2, 20)
+    z[0, 3] = torch.nan
+    rows = softmax_rows(z, torch.zeros(20), torch.tensor([1, 1]), torch.zeros(20), smoothing=0.0)
+    assert rows.nll_C[0].isnan()
+    assert rows.nll_C[1].isfinite()
+    assert z[1].isfinite().all()

@@ -37,11 +37,12 @@ def unavailable(core: str, device: torch.device, dtype: torch.dtype) -> str | No
         return "it runs on the CPU alone"
     if dtype not in NAMES:
         return f"it is compiled for {', '.join(NAMES.values())}"
-    return _not_built(SOURCES[core]) or _not_built("thin")
+    return not_built(SOURCES[core]) or not_built("thin")
 
 
 @cache
-def _not_built(source: str) -> str | None:
+def not_built(source: str) -> str | None:
+    """Why a source can't be had here; None where it can. Builds it if need be."""
     try:
         build.library(source)
     except build.BuildFailed as error:
