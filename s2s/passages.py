@@ -9,13 +9,10 @@ from typing import Any, Literal, assert_never
 
 from s2s.corpus.formats import Pair
 from s2s.scoring import Links, align_pairs
-from s2s.text.sentences import Piece, pieces
+from s2s.text.sentences import Piece, gap_behind, pieces
 from s2s.translator import Constraints, Translation, Translator
 
 Split = Literal["auto", "always", "never"]
-
-_UNSPACED = tuple("。．！？｡，、；：」』）】〉》…")
-"""Behind these marks no space is written."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Passage:
         return [self._join(row) for row in rows]
 
     def _join(self, row: Sequence[Translation]) -> Translation:
-        texts = [found.text + _gap(piece, found) for piece, found in zip(self.pieces, row, strict=True)]
+        texts = [found.text + gap_behind(piece, found.text) for piece, found in zip(self.pieces, row, strict=True)]
         starts = [sum(self.sizes[:number]) for number in range(len(self.sizes))]
         places = [
             None if found.alignment is None else [start + place for place in found.alignment]
@@ -79,10 +76,6 @@ def _chained(lists: Sequence[list[Any] | None]) -> list[Any] | None:
     """The lists one after the other; None where there are none."""
     known = [one for one in lists if one is not None]
     return list(chain.from_iterable(known)) if known else None
-
-
-def _gap(piece: Piece, found: Translation) -> str:
-    return piece.gap or ("" if found.text.endswith(_UNSPACED) else " ")
 
 
 def translate_passages(
@@ -168,5 +161,5 @@ def _joined_links(passage: Passage, links: Sequence[Links]) -> Links:
     for piece, found, own in zip(passage.pieces, passage.answers, links, strict=True):
         result += [(source + word, target + other) for word, other in own]
         source += len(piece.text.split()) - (not piece.gap)
-        target += len(found[0].text.split()) - (not _gap(piece, found[0]) and bool(found[0].text.strip()))
+        target += len(found[0].text.split()) - (not gap_behind(piece, found[0].text) and bool(found[0].text.strip()))
     return result

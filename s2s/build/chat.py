@@ -11,6 +11,7 @@ from s2s.build.load import Device, load_translator
 from s2s.build.report import one_line
 from s2s.build.words import split_search
 from s2s.errors import UserError
+from s2s.text.turns import one_turn
 from s2s.translator import Translation
 from s2s.translator.chat import Chat
 
@@ -20,11 +21,18 @@ LEAVE = ("/exit", "/quit", "[EXIT]")
 
 @dataclass(frozen=True)
 class Talk:
-    """The words of `s2s chat`."""
+    """The words of `s2s chat`.
+
+    Attributes:
+        alone: turns that the model says to itself; None: it listens.
+        opening: the turn before these.
+    """
 
     words: Sequence[str]
     candidates: int = 1
     seed: int | None = None
+    alone: int | None = None
+    opening: str | None = None
     device: Device = "auto"
 
     def parts(self) -> tuple[Path, dict[str, Any]]:
@@ -36,13 +44,18 @@ class Talk:
         runs, search = split_search(self.words)
         if len(runs) != 1:
             raise UserError(f"expected one run to talk to, got {len(runs)}: {' '.join(map(str, runs))}")
+        if self.opening is not None and self.alone is None:
+            raise UserError("--opening is what the model begins with when it talks to itself: give --self N, too")
         return runs[0], search if self.seed is None else {**search, "seed": self.seed}
 
 
 def chat_verb(talk: Talk, lines: TextIO, out: TextIO) -> None:
-    """A reply a line, until the lines end or one asks to leave; blank lines are passed over."""
+    """A reply a line, until the lines end or one asks to leave; blank lines are passed over. Alone, a turn a line."""
     run, search = talk.parts()
     chat = Chat(load_translator(run, device=talk.device), search=search)
+    if talk.alone is not None:
+        _alone(chat, talk, talk.alone, out)
+        return
     person = lines.isatty()
     if person:
         print(f"{chat.translator.name} listens. {', '.join(ANEW)}: anew. {LEAVE[-1]}: the end.", file=out)
@@ -51,6 +64,15 @@ def chat_verb(talk: Talk, lines: TextIO, out: TextIO) -> None:
             chat.reset()
         elif line:
             _show(chat.say(line, candidates=talk.candidates), talk.candidates, out)
+
+
+def _alone(chat: Chat, talk: Talk, turns: int, out: TextIO) -> None:
+    """The opening, and what the model makes of it."""
+    if opening := one_turn(talk.opening or ""):
+        chat.turns.append(opening)
+        print(opening, file=out)
+    for _ in range(turns):
+        _show(chat.go_on(candidates=talk.candidates), talk.candidates, out)
 
 
 def _next(lines: TextIO, out: TextIO, person: bool) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from s2s.build.auto import choose
-from s2s.build.corpus import STDIN, Corpus, load_corpus
-from s2s.build.dialogues import holds_dialogues
+from s2s.build.corpus import STDIN, Corpus
+from s2s.build.dialogues import DialogueCorpus, holds_dialogues, load_any
 from s2s.build.folder import RunFolder
 from s2s.build.say import say
 from s2s.build.words import find_recipe, is_data
@@ -45,10 +45,10 @@ weights are or how they began: a run that takes weights over (`--init-from`) mus
 
 @dataclass(frozen=True)
 class Composed:
-    """A checked configuration, its pairs, and comments for the file that will reproduce the run."""
+    """A checked configuration, its pairs or dialogues, and comments for the file that will reproduce the run."""
 
     config: Config
-    corpus: Corpus | None
+    corpus: Corpus | DialogueCorpus | None
     """None for a sequence task, whose examples are made as they are needed."""
     stdin: bytes | None = None
     header: Sequence[str] = ()
@@ -94,7 +94,7 @@ def _from_tree(tree: Mapping[str, Any], where: str, *, header: Sequence[str], ru
     """`run` is the folder of the TOML file: that of a run holds what its standard input was."""
     config = _absolute(check(tree, where))
     stdin = _standard_input(config, run)
-    return Composed(config, _pairs(config, stdin), stdin, header)
+    return Composed(config, _texts(config, stdin), stdin, header)
 
 
 def _standard_input(config: Config, run: Path | None = None) -> bytes | None:
@@ -117,6 +117,7 @@ def _from_files(inputs: Sequence[str], extra: Mapping[str, Any], console: Consol
         return _from_tree(merge(base, extra), "command line", header=[])
     stdin = _standard_input(config)
     corpus = _load(config, stdin)
+    assert isinstance(corpus, Corpus)
     given = {f"{section}.{key}" for section, keys in extra.items() if isinstance(keys, dict) for key in keys}
     choice = choose(corpus.train, epochs=config.training.epochs if "training.epochs" in given else None)
     config = _absolute(check(merge(base, choice.tree, extra), "command line"))
@@ -142,19 +143,19 @@ def _flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _pairs(config: Config, stdin: bytes | None) -> Corpus | None:
-    return None if config.data.task or holds_dialogues(config) else _load(config, stdin)
+def _texts(config: Config, stdin: bytes | None) -> Corpus | DialogueCorpus | None:
+    return None if config.data.task else _load(config, stdin)
 
 
-def _load(config: Config, stdin: bytes | None) -> Corpus:
+def _load(config: Config, stdin: bytes | None) -> Corpus | DialogueCorpus:
     if stdin is None:
-        return load_corpus(config.data)
+        return load_any(config)
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         spooled = Path(folder) / "stdin"
         spooled.write_bytes(stdin)
-        return load_corpus(config.data, stdin=spooled)
+        return load_any(config, stdin=spooled)
 
 
 def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path) -> Composed:
@@ -186,7 +187,7 @@ def compose_from_run(inputs: Sequence[str], extra: Mapping[str, Any], run: Path)
             " Leave these keys as they were, or train a new model"
         )
     stdin = _standard_input(config, folder)
-    return Composed(config, _pairs(config, stdin), stdin, [f"fine-tuned from {run}"])
+    return Composed(config, _texts(config, stdin), stdin, [f"fine-tuned from {run}"])
 
 
 def _decisive(config: Config) -> dict[str, str]:

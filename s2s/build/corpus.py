@@ -260,12 +260,12 @@ def _read(data: Data, paths: Sequence[str], *, stdin: Path | None, notes: list[s
     try:
         result = read_pairs(places, format=data.format, skip_bad=data.skip_bad, source_key=keys[0], target_key=keys[1])
     except UserError as error:
-        raise UserError(_worded(str(error), stdin)) from None
+        raise UserError(worded(str(error), stdin)) from None
     if result.bad:
-        notes.append(f"skipped {result.bad:,} bad lines of {_worded(result.where, stdin)}")
+        notes.append(f"skipped {result.bad:,} bad lines of {worded(result.where, stdin)}")
     return result.pairs
 
 
-def _worded(text: str, stdin: Path | None) -> str:
+def worded(text: str, stdin: Path | None) -> str:
     """The place where standard input was spooled to, by its name."""
     return text if stdin is None else text.replace(str(stdin), "standard input")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from s2s import resources
+from s2s.build.corpus import STDIN, Corpus, load_corpus, worded
 from s2s.config import Config, Data
 from s2s.corpus import fetch
 from s2s.corpus.dialogue.clean import clean_dialogues
@@ -52,8 +53,17 @@ def holds_dialogues(config: Config) -> bool:
     )
 
 
-def load_dialogues(data: Data) -> DialogueCorpus:
+def load_any(config: Config, *, stdin: Path | None = None) -> Corpus | DialogueCorpus:
+    """Pairs or dialogues, as the run has them; arguments as of `load_corpus`."""
+    return (load_dialogues if holds_dialogues(config) else load_corpus)(config.data, stdin=stdin)
+
+
+def load_dialogues(data: Data, *, stdin: Path | None = None) -> DialogueCorpus:
     """Read every dialogue of a run.
+
+    Args:
+        data: the `[data]` section.
+        stdin: where standard input was spooled to, for a path of `-`.
 
     Raises:
         UserError: whatever is wrong with the files, or nothing was named.
@@ -62,7 +72,9 @@ def load_dialogues(data: Data) -> DialogueCorpus:
         raise UserError("data.mix is of pairs; name dialogues in data.train, in one file or a corpus card")
     notes: list[str] = []
     files, joined = _files(data)
-    train, valid, test = (_read(data, paths, joined, notes) for paths in files)
+    if data.join_contractions is not None:
+        joined = data.join_contractions
+    train, valid, test = (_read(data, paths, joined, notes, stdin) for paths in files)
     clean = clean_dialogues([one.raw for one in test], [one.raw for one in train])
     parts = [
         _cut(data, name, part, notes) for name, part in (("training", train), ("validation", valid), ("test", test))
@@ -106,12 +118,16 @@ def _files(data: Data) -> tuple[tuple[Sequence[str], Sequence[str], Sequence[str
     return files, card.join_contractions
 
 
-def _read(data: Data, paths: Sequence[str], joined: bool, notes: list[str]) -> list[_Read]:
+def _read(data: Data, paths: Sequence[str], joined: bool, notes: list[str], stdin: Path | None) -> list[_Read]:
     if not paths:
         return []
-    found = read_dialogues(paths, format=data.format, skip_bad=data.skip_bad)
+    places = [stdin if path == STDIN and stdin is not None else path for path in paths]
+    try:
+        found = read_dialogues(places, format=data.format, skip_bad=data.skip_bad)
+    except UserError as error:
+        raise UserError(worded(str(error), stdin)) from None
     if found.bad:
-        notes.append(f"skipped {found.bad:,} bad lines of {found.where}")
+        notes.append(f"skipped {found.bad:,} bad lines of {worded(found.where, stdin)}")
     return [_Read(one, join_contractions(one) if joined else one) for one in found.dialogues]
 
 

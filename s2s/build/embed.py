@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from s2s import plots
 from s2s.build import streams
+from s2s.build.dialogues import load_any
 from s2s.build.say import say
+from s2s.build.words import find_recipe, is_data, split_words
+from s2s.config import Config
+from s2s.config.io import check, merge, read_toml
 from s2s.corpus import lines
 from s2s.corpus.dialogue.read import read_dialogues
 from s2s.corpus.formats import suffix_format
@@ -22,7 +27,7 @@ from s2s.corpus.read import read_pairs
 from s2s.errors import UserError
 from s2s.text.saved import replace_file
 from s2s.text.vectors import LONGEST, Learning, Vectors, learn_vectors, nearest, read_vectors, vector_bytes
-from s2s.text.words import join_tokens, split_chunk
+from s2s.text.words import WordKind, join_tokens, tokens_of
 
 __all__ = ["Learning", "Wanted", "embed_verb"]
 
@@ -36,9 +41,15 @@ _GENSIMS_OWN = (".kv", ".model", ".wordvectors", ".pkl")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for: `files` and `out` to learn vectors, or `show` to look at a file of them."""
+    """What is asked for: `words` and `out` to learn vectors, or `show` to look at a file of them.
 
-    files: Sequence[str]
+    Attributes:
+        words: files; or a recipe, or keys of `[data]`, whose training texts are taken; and keys of `[text]`.
+        root: the folder of a corpus card's files.
+    """
+
+    words: Sequence[str]
+    root: Path | None
     out: Path | None
     show: Path | None
     lowercase: bool
@@ -56,7 +67,7 @@ def embed_verb(wanted: Wanted, console: Console) -> str:
     """
     if wanted.show is None:
         vectors, place = _learn(wanted, console)
-    elif wanted.files or wanted.out is not None:
+    elif wanted.words or wanted.out is not None:
         raise UserError(f"--show {wanted.show} looks at vectors that are there; leave texts and -o out")
     else:
         vectors, place = read_vectors(wanted.show), wanted.show
@@ -74,17 +85,50 @@ def embed_verb(wanted: Wanted, console: Console) -> str:
 
 
 def _learn(wanted: Wanted, console: Console) -> tuple[Vectors, Path]:
-    if not wanted.files or wanted.out is None:
+    if not wanted.words or wanted.out is None:
         raise UserError(
             "got no texts, or no place for the vectors; expected `s2s embed FILE... -o vectors.bin`, or, to look at"
             " vectors that are there, `s2s embed --show vectors.bin`"
         )
-    out = _place(wanted.out, wanted.files)
-    vectors = learn_vectors(Sentences(wanted.files, lowercase=wanted.lowercase), wanted.how, say=partial(say, console))
+    files, config = _config(wanted)
+    out = _place(wanted.out, files)
+    kind: WordKind = "spaces" if config.text.tokenizer == "spaces" else "words"
+    texts = partial(_file_texts, files) if files else _corpus_texts(config)
+    sentences = Sentences(texts, lowercase=config.text.lowercase, kind=kind)
+    vectors = learn_vectors(sentences, wanted.how, say=partial(say, console))
     replace_file(out, vector_bytes(vectors.words, vectors.values_NE, text=out.suffix in _TEXT))
-    keys = f"text.tokenizer=words model.embeddings={out} model.embedding_size={vectors.size}"
-    say(console, f"vectors: {out}; a model starts from them with {keys}" + wanted.lowercase * " text.lowercase=true")
+    keys = f"text.tokenizer={kind} model.embeddings={out} model.embedding_size={vectors.size}"
+    lower = config.text.lowercase * " text.lowercase=true"
+    say(console, f"vectors: {out}; a model starts from them with {keys}{lower}")
     return vectors, out
+
+
+def _config(wanted: Wanted) -> tuple[list[str], Config]:
+    """Files, if these are the texts, and the keys of `[data]` and `[text]` that hold.
+
+    Raises:
+        UserError: keys of another section, files beside a corpus, standard input, or neither files nor a corpus.
+    """
+    files, tree = split_words(wanted.words)
+    recipe: dict[str, Any] = {}
+    if len(files) == 1 and not is_data(files[0]):
+        recipe, files = read_toml(find_recipe(files[0])), []
+    if other := [section for section in tree if section not in ("data", "text")]:
+        raise UserError(f"{', '.join(other)}: word vectors need texts alone; expected keys of data and text")
+    given = {"data": {"root": str(wanted.root)}} if wanted.root is not None else {}
+    lower = {"text": {"lowercase": True}} if wanted.lowercase else {}
+    config = check(merge(recipe, given, lower, tree), "s2s embed")
+    if "-" in (*files, *config.data.train):
+        raise UserError("texts are read once an epoch, which standard input (-) can't be; write them to a file")
+    if bool(files) == bool(config.data.corpus or config.data.train):
+        raise UserError("expected files of text, or a corpus (a recipe with one, data.corpus=NAME), one of the two")
+    return files, config
+
+
+def _corpus_texts(config: Config) -> Callable[[], Iterable[str]]:
+    """The training texts of a corpus, what is held out for validation left out."""
+    train = load_any(config).train
+    return lambda: chain.from_iterable(train)
 
 
 def _place(out: Path, files: Sequence[str]) -> Path:
@@ -108,31 +152,33 @@ def _place(out: Path, files: Sequence[str]) -> Path:
 
 
 class Sentences:
-    """The sentences of files in words, as `text.tokenizer = "words"` cuts them.
+    """Texts in words, as `text.tokenizer` cuts them; a sentence is cut where gensim would drop the rest.
 
-    A sentence is a line, or what stands between the tabs of one; of JSON lines each side of a pair, each turn of a
-    dialogue. The files are read anew each time; a sentence is cut where gensim would drop the rest.
+    Args:
+        texts: goes through them, anew each time.
     """
 
-    def __init__(self, files: Sequence[str], *, lowercase: bool) -> None:
-        if "-" in files:
-            raise UserError("texts are read once an epoch, which standard input (-) can't be; write them to a file")
-        self.files = files
-        self.lowercase = lowercase
+    def __init__(self, texts: Callable[[], Iterable[str]], *, lowercase: bool, kind: WordKind) -> None:
+        self.texts, self.lowercase, self.kind = texts, lowercase, kind
         self._known: dict[str, list[str]] = {}  # a corpus repeats its words: each spelling is split once
 
     def __iter__(self) -> Iterator[list[str]]:
-        for file in self.files:
-            for text in _json_texts(file) if suffix_format(file) == "jsonl" else _texts(file):
-                yield from self._cut(text)
+        for text in self.texts():
+            yield from self._cut(text)
 
     def _cut(self, text: str) -> Iterator[list[str]]:
         words: list[str] = []
         for chunk in (text.lower() if self.lowercase else text).split():
             if chunk not in self._known:
-                self._known[chunk] = split_chunk(chunk)
+                self._known[chunk] = tokens_of(chunk, self.kind)
             words += self._known[chunk]
         yield from (words[start : start + LONGEST] for start in range(0, len(words), LONGEST))
+
+
+def _file_texts(files: Sequence[str]) -> Iterator[str]:
+    """Lines, or what stands between the tabs of one; of JSON lines each side of a pair, each turn of a dialogue."""
+    for file in files:
+        yield from _json_texts(file) if suffix_format(file) == "jsonl" else _texts(file)
 
 
 def _texts(file: str) -> Iterator[str]:

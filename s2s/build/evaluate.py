@@ -10,12 +10,10 @@ from typing import Any, Literal, assert_never
 
 from rich.console import Console
 
-from s2s.build.answers import load_predictor, scores_text, task_scores
-from s2s.build.dialogues import holds_dialogues
+from s2s.build.apart import evaluate_dialogues, evaluate_tasks, is_task, speaks
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import answer, drawings, one_line, write_report
-from s2s.build.spoken import Asked, load_and_score, spoken_text
 from s2s.build.testsets import TestSet, named_test_set, own_test_sets, system_of_file, trained_targets
 from s2s.build.words import split_search
 from s2s.config import Data
@@ -43,6 +41,7 @@ class Wanted:
         tokenize: what BLEU's words are cut with.
         own: metrics as `python:package.module:function`.
         tables, examples, report: whether by-length and other tables are wanted, worst sentences, the report's folder.
+        vectors, samples: of runs of dialogues, see `build.replies.Asked`.
     """
 
     words: Sequence[str]
@@ -63,6 +62,8 @@ class Wanted:
     tables: bool = False
     examples: int = 10
     report: Path | None = None
+    vectors: Path | None = None
+    samples: int | None = None
 
     @property
     def runs(self) -> list[Path]:
@@ -93,10 +94,12 @@ def evaluate_verb(wanted: Wanted, console: Console) -> tuple[dict[str, Any], str
         UserError: anything of the user's to mend; all but a failing metric of one's own shows before translating.
     """
     _check(wanted)
-    if any(_is_task(run) for run in wanted.runs):
-        return _evaluate_tasks(wanted)
-    if any(_speaks(run) for run in wanted.runs):
-        return _evaluate_dialogues(wanted)
+    if any(is_task(run) for run in wanted.runs):
+        return evaluate_tasks(wanted)
+    if any(speaks(run) for run in wanted.runs):
+        return evaluate_dialogues(wanted)
+    if wanted.vectors or wanted.samples:
+        raise UserError("--vectors and --samples are of runs of dialogues; leave them out")
     bleu(wanted.tokenize)  # fails now if ever
     own = {word: load_metric(word) for word in wanted.own}
     translators = [load_translator(run, device=wanted.device) for run in wanted.runs]
@@ -123,50 +126,6 @@ def evaluate_verb(wanted: Wanted, console: Console) -> tuple[dict[str, Any], str
     if wanted.output is not None:
         _write_lines(wanted.output, systems[0].answers)
     return _told(evaluation, wanted, console)
-
-
-def _is_task(run: Path) -> bool:
-    return bool(RunFolder(run).read()[0].data.task)
-
-
-_TEXTS_ONLY = ("systems", "data", "to", "beam", "batch_size", "output", "bootstrap", "own", "tables", "report")
-"""Words of `Wanted` that do nothing for sequence tasks."""
-
-
-def _evaluate_tasks(wanted: Wanted) -> tuple[dict[str, Any], str]:
-    """Each run of a sequence task on the test examples of its own task."""
-    if texts := [str(run) for run in wanted.runs if not _is_task(run)]:
-        raise UserError(f"{', '.join(texts)}: writes text, and the others answer sequence tasks; evaluate them apart")
-    given = {key: getattr(wanted, key) for key in _TEXTS_ONLY}
-    if idle := [key.replace("own", "metric").replace("_", "-") for key, value in given.items() if value]:
-        raise UserError(
-            f"runs of sequence tasks are scored on their own test examples: leave out --{', --'.join(idle)}"
-        )
-    if wanted.search:
-        raise UserError("runs of sequence tasks do not search: leave out the keys of [search]")
-    found = [{"run": str(run), **task_scores(load_predictor(run, device=wanted.device))} for run in wanted.runs]
-    text = "\n\n".join(f"{scores['run']}\n{scores_text(scores)}" for scores in found)
-    return found[0] if len(found) == 1 else {"systems": found}, text
-
-
-def _speaks(run: Path) -> bool:
-    return holds_dialogues(RunFolder(run).read()[0])
-
-
-def _evaluate_dialogues(wanted: Wanted) -> tuple[dict[str, Any], str]:
-    """Each run of dialogues on its own test dialogues."""
-    if others := [str(run) for run in wanted.runs if not _speaks(run)]:
-        raise UserError(f"{', '.join(others)}: not of dialogues, and the others are; evaluate them apart")
-    given = {key: getattr(wanted, key) for key in _TEXTS_ONLY if key != "beam"}
-    if idle := [key.replace("own", "metric").replace("_", "-") for key, value in given.items() if value]:
-        raise UserError(f"runs of dialogues are scored on their own test dialogues: leave out --{', --'.join(idle)}")
-    search = {**wanted.search, **({"beam": wanted.beam} if wanted.beam else {})}
-    found = [
-        {"run": str(run), **load_and_score(run, Asked(replies=None, search=search), device=wanted.device)}
-        for run in wanted.runs
-    ]
-    text = "\n\n".join(f"{scores['run']}\n{spoken_text(scores)}" for scores in found)
-    return found[0] if len(found) == 1 else {"systems": found}, text
 
 
 def _told(evaluation: Evaluation, wanted: Wanted, console: Console) -> tuple[dict[str, Any], str]:

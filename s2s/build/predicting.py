@@ -23,6 +23,7 @@ from s2s.tasks import Task
 from s2s.tasks.batch import TaskSource
 from s2s.training.checkpoint import load_weights
 from s2s.training.log import Validation
+from s2s.training.state import Progress
 
 
 def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee:
@@ -61,7 +62,9 @@ def predictor_trainee(config: Config, start: Start, console: Console) -> Trainee
     )
 
 
-def _validator(judge: Judge, rows: range, _folder: RunFolder, model: Predictor) -> Callable[[], Validation]:
+def _validator(
+    judge: Judge, rows: range, _folder: RunFolder, model: Predictor, _progress: Progress
+) -> Callable[[], Validation]:
     def validate() -> Validation:
         started = time.monotonic()
         return Validation(judge(model, rows).scores(), [], time.monotonic() - started)

@@ -17,7 +17,7 @@ from torch import nn
 from s2s import metrics
 from s2s.build.best import Keeper
 from s2s.build.corpus import Corpus
-from s2s.build.dialogues import holds_dialogues
+from s2s.build.dialogues import DialogueCorpus, holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.predicting import predictor_trainee
 from s2s.build.say import say
@@ -55,7 +55,14 @@ class Wish:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def start(config: Config, corpus: Corpus | None, wish: Wish, console: Console, *, processes: Processes = ALONE) -> str:
+def start(
+    config: Config,
+    corpus: Corpus | DialogueCorpus | None,
+    wish: Wish,
+    console: Console,
+    *,
+    processes: Processes = ALONE,
+) -> str:
     """Train a new run; returns why it ended. All processes call this, and the first writes.
 
     A sequence task has no corpus.
@@ -91,16 +98,16 @@ def start(config: Config, corpus: Corpus | None, wish: Wish, console: Console, *
         return _run(folder, trainee, Progress(), console, processes)
 
 
-def _make(config: Config, corpus: Corpus | None, begin: Start, console: Console) -> Trainee:
+def _make(config: Config, corpus: Corpus | DialogueCorpus | None, begin: Start, console: Console) -> Trainee:
     match config.model.kind:
-        case "seq2seq" if holds_dialogues(config):
-            return dialogue_trainee(config, begin, console)
-        case "seq2seq":
-            return text_trainee(config, corpus, begin, console)
         case "predictor":
             return predictor_trainee(config, begin, console)
-        case "hred" | "vhred":
-            return dialogue_trainee(config, begin, console)
+        case "seq2seq" | "hred" | "vhred" if holds_dialogues(config):
+            assert not isinstance(corpus, Corpus)
+            return dialogue_trainee(config, corpus, begin, console)
+        case "seq2seq" | "hred" | "vhred":
+            assert not isinstance(corpus, DialogueCorpus)
+            return text_trainee(config, corpus, begin, console)
         case _:
             assert_never(config.model.kind)
 
@@ -228,7 +235,7 @@ def _run(
             source=trainee.source,
             schedule=build_schedule(training, total),
             checkpoints=checkpoints,
-            validate=trainee.judge(folder, judged),
+            validate=trainee.judge(folder, judged, progress),
             better=partial(metrics.better, training.metric),
             keep=keep,
             identity=trainee.identity,

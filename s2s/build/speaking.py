@@ -21,7 +21,7 @@ from s2s.build.speech import DialogueValidator
 from s2s.build.text import Tokenizers, learn_tokenizer, load_tokenizers
 from s2s.build.trainee import Start, Trainee
 from s2s.build.training import Batches, Validator, batch_limits, build_objective, sampling_share
-from s2s.config import Config, Data
+from s2s.config import Config, Data, Training
 from s2s.corpus.dialogue.batch import DialogueBatch, DialogueSource
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples, flat_pairs
 from s2s.corpus.dialogue.read import Dialogue
@@ -40,15 +40,17 @@ Ids = list[list[int]]
 """A dialogue's turns."""
 
 
-def dialogue_trainee(config: Config, start: Start, console: Console) -> Trainee:
-    """Dialogues, one tokenizer for all turns, and a model.
+def dialogue_trainee(config: Config, corpus: DialogueCorpus | None, start: Start, console: Console) -> Trainee:
+    """Dialogues, one tokenizer for all turns, and a model; `corpus` is there unless a run is gone on with.
 
     Raises:
         UserError: whatever is wrong with files, folders or sizes.
     """
     config = config.model_copy(update={"text": config.text.model_copy(update={"shared": True})})
     training = config.training
-    corpus = load_dialogues(config.data)
+    if start.before is not None:
+        corpus = load_dialogues(config.data, stdin=start.before.folder.stdin)
+    assert corpus is not None, "a new run's dialogues are read with its configuration"
     machine = set_up(training, start.threads(config), start.processes)
     tokenizer, fresh = _tokenizer(config, corpus, start)
     tokenizers = Tokenizers(tokenizer, tokenizer)
@@ -123,14 +125,19 @@ class _Making:
 
         return loss
 
-    def judge(self, folder: RunFolder, model: Seq2Seq | HRED) -> Callable[[], Validation]:
+    def judge(self, folder: RunFolder, model: Seq2Seq | HRED, progress: Progress) -> Callable[[], Validation]:
         translator = make_translator(folder, self.config, model, self.tokenizers, self.device)
         valid = self.corpus.valid
         pairs, encoded = list(flat_pairs(valid)), encode_dialogues(valid, self.tokenizers.target)
         if isinstance(model, HRED):
-            return partial(DialogueValidator(self.config, translator, model, encoded, pairs), self.precision)
+            weight = partial(_weight_now, self.config.training, progress)
+            return partial(DialogueValidator(self.config, translator, model, encoded, pairs, weight), self.precision)
         examples = [example for turns in encoded for example in flat_examples(turns, self.turns)]
         return partial(Validator(self.config, translator, pairs, examples), self.precision)
+
+
+def _weight_now(training: Training, progress: Progress) -> float:
+    return kl_weight(training, progress.update)
 
 
 def _shortened(dialogues: Sequence[Ids], most: int | None) -> tuple[list[Ids], int]:

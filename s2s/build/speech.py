@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -90,13 +90,22 @@ def latent_facts(sums: LatentSums) -> dict[str, float]:
 
 
 class DialogueValidator:
-    """Loss on all validation turns; of a latent variable the bound with its parts. A few replies to look at."""
+    """Loss on all validation turns; of a latent variable the bound with its parts. A few replies to look at.
+
+    `weight` says which one the divergence has in training now; here it always counts whole.
+    """
 
     def __init__(
-        self, config: Config, translator: Translator, model: HRED, dialogues: Sequence[Turns], pairs: Sequence[Pair]
+        self,
+        config: Config,
+        translator: Translator,
+        model: HRED,
+        dialogues: Sequence[Turns],
+        pairs: Sequence[Pair],
+        weight: Callable[[], float],
     ) -> None:
         self.config, self.translator, self.model = config, translator, model
-        self.dialogues, self.pairs = dialogues, pairs
+        self.dialogues, self.pairs, self.weight = dialogues, pairs, weight
 
     def __call__(self, precision: Precision) -> Validation:
         started = time.monotonic()
@@ -105,7 +114,7 @@ class DialogueValidator:
         scores = found.scores()
         if found.latent is not None:
             scores["loss"] = scores["bound"]  # of one sample both estimate the bound, this one with less noise
-            scores |= latent_facts(found.latent)
+            scores |= {"kl_weight": self.weight(), **latent_facts(found.latent)}
             self._warn(scores)
         rows = np.linspace(0, len(self.pairs) - 1, self.config.training.samples).round().astype(int).tolist()
         chosen = [self.pairs[row] for row in dict.fromkeys(rows)]
@@ -118,7 +127,7 @@ class DialogueValidator:
         return Validation(scores, samples, time.monotonic() - started)
 
     def _warn(self, scores: dict[str, float]) -> None:
-        if scores["kl"] < COLLAPSED:
+        if scores["kl_weight"] == 1.0 and scores["kl"] < COLLAPSED:
             _log.warning(
                 "the posterior has collapsed: KL %.4f nats a word, so the latent variable says nothing. Raise"
                 " training.kl_warmup or model.decoder.word_dropout, or use training.free_bits or training.bag_of_words",

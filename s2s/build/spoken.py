@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,37 +16,26 @@ from s2s.build.dialogues import DialogueCorpus, load_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.likelihood import perplexity
 from s2s.build.load import Device, load_translator
+from s2s.build.replies import Asked, replies_text, reply_scores
 from s2s.build.say import say
 from s2s.build.speech import latent_facts, predict
 from s2s.corpus.batch import plan_epoch
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples
 from s2s.corpus.dialogue.read import Dialogue
 from s2s.errors import MissingExtraError
-from s2s.metrics.dialogue import Likeness, Variety, copies
+from s2s.evaluation.kneser_ney import KneserNey
 from s2s.models import HRED
-from s2s.text.turns import Turns, history
+from s2s.text.tokenizer import Tokenizer
+from s2s.text.turns import Turns
+from s2s.text.vocab import EOS
 from s2s.training.files import write_json, write_text
 from s2s.training.hardware import pick_precision
 from s2s.translator import Translator
 
-SAMPLES = 100
-"""Of the latent variable, a turn: what its importance-sampled perplexity is estimated from."""
-_REPLIES = 2_000
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is measured.
-
-    Attributes:
-        samples: of the latent variable.
-        replies: test turns that are answered, spread over the test set; None: all.
-        search: keys of `[search]` that win over the run's.
-    """
-
-    samples: int = SAMPLES
-    replies: int | None = _REPLIES
-    search: Mapping[str, Any] | None = None
+ORDER = 5
+"""Of the Kneser-Ney model beside every run."""
+_MOST = 5_000_000
+"""Training tokens that it is made of at most: a million take some ten seconds."""
 
 
 def dialogue_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -> dict[str, Any]:
@@ -57,9 +44,11 @@ def dialogue_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked
     Perplexities are of sums over turns: a token (end marks included), and a word, where words are separated by white
     space and each end counts as one, so that runs with unlike tokenizers compare. `clean` is over the dialogues that
     share no two turns in a row with the training set. With a latent variable `loss` is importance-sampled, each turn
-    with its own samples; `bound` is reconstruction + kl.
+    with its own samples; `bound` is reconstruction + kl. `kneser_ney` is the perplexity a token of a model of n-grams
+    that learned the training turns in the same tokens.
     """
     columns, more = _turns(translator, corpus.test, asked)
+    columns |= _baseline(translator.target, corpus)
     owner = np.repeat(np.arange(len(corpus.test)), [len(dialogue) for dialogue in corpus.test])
     parts = {"all": np.ones(len(owner), bool), "clean": np.isin(owner, corpus.clean)}
     found: dict[str, Any] = {"n": len(corpus.test), "turns": len(owner)}
@@ -71,7 +60,18 @@ def dialogue_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked
 
 
 Columns = dict[str, np.ndarray]
-"""One number a turn: nll, right, tokens, words, and with a latent variable reconstruction and kl."""
+"""One number a turn: nll, right, tokens, words, with a latent variable reconstruction and kl, and Kneser-Ney's nll."""
+
+
+def _baseline(tokenizer: Tokenizer, corpus: DialogueCorpus) -> Columns:
+    """Ends of turns and unknown words are tokens like any other, and each turn begins without history."""
+    told, asked = (
+        [[*turn, EOS] for turn in chain.from_iterable(encode_dialogues(dialogues, tokenizer))]
+        for dialogues in (corpus.train, corpus.test)
+    )
+    if sum(map(len, told)) > _MOST:
+        return {}
+    return {"kneser_ney": -KneserNey.fit(told, order=ORDER, size=len(tokenizer.vocabulary)).scores(asked)}
 
 
 def _turns(translator: Translator, dialogues: Sequence[Dialogue], asked: Asked) -> tuple[Columns, dict[str, Any]]:
@@ -111,6 +111,8 @@ def _summed(columns: Columns, inside: np.ndarray) -> dict[str, float]:
         "tokens": tokens,
         "words": words,
     }
+    if "kneser_ney" in sums:
+        found["kneser_ney"] = perplexity(sums["kneser_ney"] / tokens)
     if "kl" not in sums:
         return found
     return {
@@ -122,44 +124,21 @@ def _summed(columns: Columns, inside: np.ndarray) -> dict[str, float]:
     }
 
 
-def reply_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -> dict[str, Any]:
-    """What replies to test turns are like, beside the human ones; words are separated by white space."""
-    pairs = [(dialogue[:at], turn) for dialogue in corpus.test for at, turn in enumerate(dialogue) if at]
-    if asked.replies is not None and len(pairs) > asked.replies:
-        rows = np.linspace(0, len(pairs) - 1, asked.replies).round().astype(int)
-        pairs = [pairs[row] for row in rows]
-    if not pairs:
-        return {}
-    started = time.monotonic()
-    answers = translator.translate([history(turns) for turns, _ in pairs], search=asked.search)
-    replies = [tuple(found[0].text.lower().split()) for found in answers]
-    humans = [tuple(turn.lower().split()) for _, turn in pairs]
-    known = {tuple(turn.lower().split()) for dialogue in corpus.train for turn in dialogue}
-    variety = Variety.of(replies).scores()
-    human = Variety.of(humans).scores()
-    return {
-        **variety,
-        **Likeness.of(replies, humans).scores(),
-        "copies": copies(replies, known).value,
-        "human": {name: human[name] for name in ("length", "distinct_1", "distinct_2", "entropy")},
-        "seconds": round(time.monotonic() - started, 3),
-    }
-
-
 def load_and_score(run: Path, asked: Asked, *, device: Device = "auto") -> dict[str, Any]:
     """The scores of a run on its own test dialogues."""
     translator = load_translator(run, device=device)
-    return dialogue_scores(translator, load_dialogues(translator.config.data), asked)
+    translator.translate([], search=asked.search)  # checks the keys
+    return dialogue_scores(translator, load_dialogues(translator.config.data, stdin=RunFolder(run).stdin), asked)
 
 
-def finish_dialogues(path: Path, console: Console) -> None:
-    """Score the test dialogues, draw the learning curve, write the card."""
+def finish_dialogues(path: Path, corpus: DialogueCorpus | None, console: Console) -> None:
+    """Score the test dialogues, draw the learning curve, write the card. Without a corpus it is read again."""
     folder = RunFolder(path)
     config, _ = folder.read()
     translator = load_translator(path, device=config.training.device, threads=config.training.threads)
-    corpus = load_dialogues(config.data)
+    corpus = corpus or load_dialogues(config.data, stdin=folder.stdin)
     scores: dict[str, Any] = {}
-    if corpus.test:
+    if corpus.test and config.training.final_test:
         scores = dialogue_scores(translator, corpus, Asked())
         write_json(folder.scores, scores)
         say(console, spoken_text(scores))
@@ -187,13 +166,14 @@ def spoken_text(scores: Mapping[str, Any]) -> str:
             f"latent variable: {scores['active_units']:.0f} active units, variances {scores['posterior_variance']:.4f}"
             f" (posterior) and {scores['prior_variance']:.4f} (prior), {scores['samples']} samples a turn"
         )
-    if replies := scores.get("replies"):
+    if "kneser_ney" in scores:
+        clean = f" ({scores['clean']['kneser_ney']:.2f} clean)" if "clean" in scores else ""
         lines.append(
-            f"replies: {replies['length']:.1f} words (human {replies['human']['length']:.1f}), distinct-1"
-            f" {replies['distinct_1']:.4f}, distinct-2 {replies['distinct_2']:.4f} (human"
-            f" {replies['human']['distinct_2']:.4f}), unigram F1 {replies['unigram_f1']:.4f}, the most frequent one"
-            f" {100 * replies['most_frequent_share']:.2f} % ({replies['most_frequent']})"
+            f"Kneser-Ney of order {ORDER}: perplexity {scores['kneser_ney']:.2f}{clean} a token; only perplexities"
+            " of the same tokens compare"
         )
+    if scores.get("replies"):
+        lines += replies_text(scores["replies"])
     return "\n".join(lines)
 
 

@@ -89,7 +89,7 @@ def learn_tokenizer(text: Text, texts: Iterable[str], *, seed: int, reserved: Se
 
 def _to_learn_from(pairs: Sequence[Pair], text: Text, seed: int) -> Sequence[Pair]:
     """SentencePiece holds what it learns from in memory, so of a mapped corpus it gets no more than it would take."""
-    if not isinstance(pairs, MappedPairs) or text.tokenizer in ("characters", "words"):
+    if not isinstance(pairs, MappedPairs) or text.tokenizer in ("characters", "words", "spaces"):
         return pairs
     return pairs.sample(LARGEST_SAMPLE // (2 if text.shared else 1), seed=seed)
 

@@ -18,6 +18,7 @@ from s2s.build.training import Batches, Validator, batch_limits, build_objective
 from s2s.config import Config
 from s2s.models import Seq2Seq
 from s2s.training.log import Validation
+from s2s.training.state import Progress
 
 
 def text_trainee(config: Config, corpus: Corpus | None, start: Start, console: Console) -> Trainee:
@@ -45,7 +46,7 @@ def text_trainee(config: Config, corpus: Corpus | None, start: Start, console: C
     device, precision = torch.device(prepared.identity["device"]), prepared.identity["precision"]
     limits = *batch_limits(training), training.seed, config.model.reverse_source, training.pool
 
-    def judge(folder: RunFolder, judged: Seq2Seq) -> Callable[[], Validation]:
+    def judge(folder: RunFolder, judged: Seq2Seq, _progress: Progress) -> Callable[[], Validation]:
         translator = make_translator(folder, config, judged, prepared.tokenizers, device)
         return partial(Validator(config, translator, corpus.valid, prepared.valid), precision)
 

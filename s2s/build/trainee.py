@@ -57,7 +57,7 @@ class Trainee:
         belongs: hash of what the weights belong to (vocabularies, or a task); they carry it.
         source: of batches.
         objective: of a run that stands at some progress: the loss of a batch.
-        judge: of a run's folder and a model: scores it.
+        judge: of a run's folder, a model and where the run stands: scores it.
         about: more for `run.json`.
         fill: writes what else the folder holds.
     """
@@ -68,6 +68,6 @@ class Trainee:
     belongs: str
     source: Source
     objective: Callable[[Progress], Callable[[Any], Loss]]
-    judge: Callable[[RunFolder, Any], Callable[[], Validation]]
+    judge: Callable[[RunFolder, Any, Progress], Callable[[], Validation]]
     about: Mapping[str, Any]
     fill: Callable[[Path], None]

@@ -14,7 +14,7 @@ from rich.console import Console
 from s2s.build.answers import finish_task
 from s2s.build.compose import compose, compose_from_run
 from s2s.build.corpus import Corpus, load_corpus
-from s2s.build.dialogues import holds_dialogues
+from s2s.build.dialogues import DialogueCorpus, holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.load import load_translator
 from s2s.build.report import finish
@@ -71,8 +71,10 @@ def train_verb(request: Request, console: Console) -> int:
         return processes.alone(lambda: _finish(path, end, console, corpus))
 
 
-def _train(request: Request, console: Console, processes: Processes) -> tuple[Path, str, Corpus | None]:
-    """The run's folder, why it ended, and its pairs if they were read here."""
+def _train(
+    request: Request, console: Console, processes: Processes
+) -> tuple[Path, str, Corpus | DialogueCorpus | None]:
+    """The run's folder, why it ended, and its pairs or dialogues if they were read here."""
     inputs, extra = split_words(request.words)
     extra = merge(extra, request.overrides())
     if request.resume is not None:
@@ -100,7 +102,7 @@ def _train(request: Request, console: Console, processes: Processes) -> tuple[Pa
     return folder, start(composed.config, composed.corpus, wish, console, processes=processes), composed.corpus
 
 
-def _finish(path: Path, end: str, console: Console, corpus: Corpus | None) -> int:
+def _finish(path: Path, end: str, console: Console, corpus: Corpus | DialogueCorpus | None) -> int:
     again, shown = f"Go on with: s2s train --resume {shlex.quote(str(path))}", shlex.quote(str(path))
     if end in ASKED:
         say(console, f"Stopped; the last checkpoint holds. {again}" if end == "stopped" else f"Saved. {again}")
@@ -113,12 +115,13 @@ def _finish(path: Path, end: str, console: Console, corpus: Corpus | None) -> in
         say(console, f"The model is in {path}. Try: s2s evaluate {shown}   s2s plot {shown}")
         return 0
     if holds_dialogues(config):
-        finish_dialogues(path, console)
+        assert not isinstance(corpus, Corpus)
+        finish_dialogues(path, corpus, console)
         say(console, f"The model is in {path}. Try: s2s chat {shown}   s2s evaluate {shown}")
         return 0
     training = config.training
     translator = load_translator(path, device=training.device, threads=training.threads)
-    if corpus is None:
+    if not isinstance(corpus, Corpus):
         corpus = load_corpus(translator.config.data, stdin=folder.stdin)
     finish(folder, translator, corpus.test, corpus.valid, console)
     say(console, f"The model is in {path}. Try: s2s translate {shown}   s2s serve {shown}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from s2s.cli.options import Device, DeviceOption, RunsArgument, ToOption, make_console
+from s2s.cli.options import Device, DeviceOption, ToOption, make_console
 from s2s.errors import MissingExtraError
 
 
@@ -127,24 +127,36 @@ def score(
 
 
 def serve(
-    runs: RunsArgument,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [serve.key=value...]",
+            help="Run directories; then keys of [serve] (`s2s config explain serve`), else those of the first run.",
+            show_default=False,
+        ),
+    ],
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one. 5000 if left out.")] = None,
     host: Annotated[str | None, typer.Option(help="Address; the loopback if left out.")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer only holders of a key in this file (`s2s keys make`).")
+    ] = None,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Answer at a REST endpoint in the dialect of LibreTranslate."""
+    """Answer at a REST endpoint in the dialects of LibreTranslate, DeepL and OpenAI. SIGHUP loads the runs anew."""
     try:
-        from s2s.serve.app import Settings, run
+        from s2s.serve.app import run
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve", "s2s serve") from None
-    from s2s.session import load
+    from s2s.build.serving import load_runs, serve_settings
+    from s2s.build.words import split_serve
 
-    translators = [one for path in runs for one in load(path, device=device.value).each_direction()]
-    defaults = translators[0].config.serve
-    settings = Settings(char_limit=defaults.char_limit, batch_limit=defaults.batch_limit)
+    runs, tree = split_serve(words)
+    settings = serve_settings(runs[0], tree)
     run(
-        translators,
-        host=host or defaults.host,
-        port=defaults.port if port is None else port,
+        load_runs(runs, device=device.value),
+        host=host or settings.host,
+        port=settings.port if port is None else port,
         settings=settings,
+        keys=keys,
+        again=lambda: load_runs(runs, device=device.value),
     )

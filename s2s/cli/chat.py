@@ -21,10 +21,14 @@ def chat(
     ],
     candidates: Annotated[int, typer.Option(min=1, help="Replies shown, with scores; the first is what it said.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="Of what is drawn: sampling, latent variables.")] = None,
+    alone: Annotated[
+        int | None, typer.Option("--self", min=1, metavar="N", help="It talks to itself, N turns; nothing is read.")
+    ] = None,
+    opening: Annotated[str | None, typer.Option(help="With --self: the turn it begins from.")] = None,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Talk to a model of dialogues. /reset or [DONE] begins anew, [EXIT] or the end of input leaves."""
     from s2s.build.chat import Talk, chat_verb
 
-    talk = Talk(words=words, candidates=candidates, seed=seed, device=device.value)
+    talk = Talk(words=words, candidates=candidates, seed=seed, alone=alone, opening=opening, device=device.value)
     chat_verb(talk, sys.stdin, sys.stdout)

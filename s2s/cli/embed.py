@@ -11,14 +11,16 @@ from s2s.cli.options import make_console
 
 
 def embed(
-    files: Annotated[
+    words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE...]",
-            help="Texts, one a line; columns apart by tabs are texts of their own. .gz too.",
+            metavar="[FILE...|RECIPE] [section.key=value...]",
+            help="Texts, one a line (columns apart by tabs are texts of their own; .gz too), or a recipe or data.corpus"
+            " for its training texts; keys of [data] and [text].",
             show_default=False,
         ),
     ] = None,
+    source: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="Folder with the corpus' files.")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Where the vectors go: .txt or .vec as text, else binary.")
     ] = None,
@@ -43,6 +45,6 @@ def embed(
     from s2s.build.embed import Learning, Wanted, embed_verb
 
     how = Learning(size, window, min_count, epochs, negative, cbow, seed, workers)
-    wanted = Wanted(files or [], out, show, lowercase, how, neighbours or [], plot)
+    wanted = Wanted(words or [], source, out, show, lowercase, how, neighbours or [], plot)
     if text := embed_verb(wanted, make_console()):
         typer.echo(text)

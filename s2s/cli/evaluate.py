@@ -68,6 +68,12 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for report.md, report.html and report.json.")
     ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Dialogues: word vectors for embedding metrics of replies.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Dialogues: of a latent variable, a turn; 100 if left out.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="File for the answers of one run, one a line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Scores as JSON on standard output.")] = False,
     skip_bad: Annotated[bool, typer.Option(help="Count malformed lines instead of stopping.")] = False,
@@ -95,6 +101,8 @@ def evaluate(
         tables=tables,
         examples=examples,
         report=report,
+        vectors=vectors,
+        samples=samples,
     )
     scores, text = evaluate_verb(wanted, make_console())
     typer.echo(_json(scores) if as_json else text)

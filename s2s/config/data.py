@@ -65,6 +65,9 @@ class Data(Section):
     max_turns: int | None = Field(
         None, ge=2, description="Longest dialogue in turns; a longer one is cut into windows that follow each other."
     )
+    join_contractions: bool | None = Field(
+        None, description="Dialogues: read `don ’ t` as `don't`; none: as the corpus card says, else no."
+    )
     context_turns: Positive | None = Field(
         None, description="Turns before a reply that the source of a flat model of dialogues holds; none: all."
     )

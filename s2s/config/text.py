@@ -12,8 +12,10 @@ from s2s.config.base import Positive, Section
 class Text(Section):
     """How text becomes tokens."""
 
-    tokenizer: Literal["characters", "words", "unigram", "bpe"] = Field(
-        "unigram", description="Characters, words, or SentencePiece (unigram or BPE, trained inside the run)."
+    tokenizer: Literal["characters", "words", "spaces", "unigram", "bpe"] = Field(
+        "unigram",
+        description="Characters, words, what stands between spaces, or SentencePiece (unigram or BPE, trained inside"
+        " the run).",
     )
     vocab_size: Positive | None = Field(
         8_000, description="Largest vocabulary; none: all tokens that min_count allows."

@@ -79,7 +79,7 @@ class Config(Section):
         for name in ("coverage_penalty", "replace_unknown"):
             if getattr(self.search, name) and self.model.attention == "none":
                 raise ValueError(f"search.{name} needs attention; choose a model.attention other than 'none'")
-        if self.search.replace_unknown and self.text.tokenizer not in ("characters", "words"):
+        if self.search.replace_unknown and self.text.tokenizer not in ("characters", "words", "spaces"):
             raise ValueError(
                 f"search.replace_unknown is for characters and words; text.tokenizer = {self.text.tokenizer!r} writes"
                 " whatever stands in its training text, so there is nothing to replace"

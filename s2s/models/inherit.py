@@ -30,7 +30,7 @@ class Inherited(NamedTuple):
 def inherit(model: HRED, weights: Mapping[str, Tensor]) -> Inherited:
     """Put another model's weights in place, as far as they fit.
 
-    What reads [c; z] here and read [c] there takes the columns of c. Tied weights come under each of their names.
+    What reads [c; z] here and read [c] there takes the columns of c. Of tied weights one name is enough.
     """
     found = Inherited([], [], [], [])
     own = model.state_dict()
@@ -45,6 +45,10 @@ def inherit(model: HRED, weights: Mapping[str, Tensor]) -> Inherited:
             found.widened.append(name)
         else:
             found.fresh.append(name)
+    filled = {own[name].data_ptr() for name in (*found.taken, *found.widened)}
+    tied = [name for name in found.fresh if own[name].data_ptr() in filled]  # given under another of its names
+    found.taken.extend(tied)
+    found.fresh[:] = (name for name in found.fresh if name not in tied)
     found.unread.extend(name for name in weights if name not in own)
     return found
 

@@ -10,7 +10,7 @@ from s2s.text.ids import content
 from s2s.text.tags import Tagged, tag
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import UNK
-from s2s.text.words import Words, join_tokens, split_chunk
+from s2s.text.words import Words, join_tokens, tokens_of
 
 
 @dataclass(frozen=True)
@@ -71,5 +71,5 @@ def spelled(tokenizer: Tokenizer, text: str) -> list[str]:
         return list(text.lower() if tokenizer.lowercase else text)
     if isinstance(tokenizer, Words):
         chunks = (text.lower() if tokenizer.lowercase else text).split()
-        return [token for chunk in chunks for token in split_chunk(chunk)]
+        return [token for chunk in chunks for token in tokens_of(chunk, tokenizer.kind)]
     return []

@@ -23,6 +23,9 @@ class Piece(NamedTuple):
     gap: str
 
 
+_UNSPACED = tuple("。．！？｡，、；：」』）】〉》…")
+"""Behind these marks no space is written."""
+
 _BREAKS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of str.splitlines
 _STOPS = ".!?…‼⁇⁈⁉؟۔।॥"
 _WIDE_STOPS = "。．！？｡"
@@ -53,6 +56,12 @@ _SPACES = re.compile(r"\s++")
 def sentences(text: str) -> list[Piece]:
     """The sentences of a text; texts and gaps in turn give the text back, but for white space around it."""
     return _cut_at(text, (match.end() for match in _END.finditer(text) if _ends(text, match)))
+
+
+def gap_behind(piece: Piece, answer: str) -> str:
+    """What stands between the answer to a piece and the next one: its own gap; without one a space, but for marks of
+    scripts that write none."""
+    return piece.gap or ("" if answer.endswith(_UNSPACED) else " ")
 
 
 def pieces(text: str, sizes: Sizes, most: int) -> list[Piece]:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, assert_never
 
 from s2s.text.vocab import Vocabulary
 
-Kind = Literal["characters", "words", "unigram", "bpe"]
+Kind = Literal["characters", "words", "spaces", "unigram", "bpe"]
 
 
 class Tokenizer(Protocol):
@@ -64,11 +64,11 @@ def train_tokenizer(
             return Characters.train(
                 texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase, reserved=reserved
             )
-        case "words":
+        case "words" | "spaces":
             from s2s.text.words import Words
 
             return Words.train(
-                texts, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase, reserved=reserved
+                texts, kind=kind, vocab_size=vocab_size, min_count=min_count, lowercase=lowercase, reserved=reserved
             )
         case "unigram" | "bpe":
             from s2s.text.subwords import Subwords
@@ -98,8 +98,8 @@ def load_tokenizer(folder: Path, name: str) -> Tokenizer:
     match saved.kind:
         case "characters":
             return Characters.restore(saved)
-        case "words":
-            return Words.restore(saved)
+        case "words" | "spaces":
+            return Words.restore(saved, saved.kind)
         case "unigram" | "bpe":
             return Subwords.restore(saved)
         case _:

@@ -4,6 +4,9 @@
 
 so that decoding gives the text back up to runs of white space. A mark that stands in the text itself is written as
 `％ffed`, and the percent sign of that spelling as `％ff05`.
+
+Or, of the kind `spaces`, what stands between spaces as tokens: `Don't`, `wait,`. There a chunk that looks like a mark
+(`<s>`) begins with `％003c`, so that no text spells a mark.
 """
 
 from __future__ import annotations
@@ -25,22 +28,28 @@ from s2s.text.vocab import Vocabulary
 
 JOINER = "￭"
 _ESCAPES = {JOINER: "％ffed", "％": "％ff05"}
-_UNESCAPES = {escape: char for char, escape in _ESCAPES.items()}
+_UNESCAPES = {escape: char for char, escape in {**_ESCAPES, "<": "％003c"}.items()}
+_ESCAPED = re.compile("|".join(_UNESCAPES))
+_MARKS = re.compile(f"[{JOINER}％]|^<(?=.*>$)")
+
+WordKind = Literal["words", "spaces"]
 
 
 @dataclass(frozen=True)
 class Words:
-    """Tokens are runs of letters, digits and their combining marks, or single other signs."""
+    """Tokens are runs of letters, digits and their combining marks, or single other signs; of the kind `spaces`,
+    whatever stands between white space."""
 
     vocabulary: Vocabulary
     lowercase: bool = False
-    kind: Literal["words"] = "words"
+    kind: WordKind = "words"
 
     @classmethod
     def train(
         cls,
         texts: Iterable[str],
         *,
+        kind: WordKind = "words",
         vocab_size: int | None = None,
         min_count: int = 1,
         lowercase: bool = False,
@@ -52,17 +61,17 @@ class Words:
             chunks.update((text.lower() if lowercase else text).split())
         counts: Counter[str] = Counter()
         for chunk, count in chunks.items():
-            for token in split_chunk(chunk):
+            for token in tokens_of(chunk, kind):
                 counts[token] += count
         if not counts:
             raise UserError("a word tokenizer needs text, got none. Give a corpus whose lines are not all empty.")
         vocabulary = Vocabulary.from_counts(counts, max_size=vocab_size, min_count=min_count, reserved=reserved)
-        return cls(vocabulary, lowercase)
+        return cls(vocabulary, lowercase, kind)
 
     @classmethod
-    def restore(cls, saved: Saved) -> Words:
+    def restore(cls, saved: Saved, kind: WordKind) -> Words:
         """From its file; UserError when it is damaged."""
-        return cls(saved.vocabulary(), saved.flag("lowercase"))
+        return cls(saved.vocabulary(), saved.flag("lowercase"), kind)
 
     def encode(self, text: str) -> list[int]:
         return self.encode_batch([text])[0]
@@ -86,9 +95,16 @@ class Words:
         ids: list[int] = []
         for chunk in text.split():
             if chunk not in known:
-                known[chunk] = self.vocabulary.ids(split_chunk(chunk))
+                known[chunk] = self.vocabulary.ids(tokens_of(chunk, self.kind))
             ids += known[chunk]
         return ids
+
+
+def tokens_of(chunk: str, kind: WordKind) -> list[str]:
+    """The tokens of a text without white space."""
+    if kind == "words":
+        return split_chunk(chunk)
+    return [_MARKS.sub(lambda sign: _ESCAPES.get(sign[0], "％003c"), chunk)]
 
 
 def split_chunk(chunk: str) -> list[str]:
@@ -114,8 +130,7 @@ def join_tokens(tokens: Sequence[str]) -> str:
         if not glued and not token.startswith(JOINER):
             parts.append(" ")
         glued = token.endswith(JOINER)
-        bare = token.strip(JOINER)
-        parts.append(_UNESCAPES.get(bare, bare))
+        parts.append(_ESCAPED.sub(lambda escape: _UNESCAPES[escape[0]], token.strip(JOINER)))
     return "".join(parts)
 
 

@@ -51,6 +51,12 @@ class Chat:
         self.turns += [turn, found[0].text]
         return found
 
+    def go_on(self, *, candidates: int = 1) -> list[Translation]:
+        """The model's replies to whatever was said last, also by itself; with nothing said it begins. As `say`."""
+        found = self._replies(history(self.turns), candidates)
+        self.turns.append(found[0].text)
+        return found
+
     def reset(self) -> None:
         """Forget what was said."""
         self.turns.clear()

@@ -9,7 +9,7 @@ from s2s.text.extended import Extended
 from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.vocab import SPECIALS, UNK
-from s2s.text.words import JOINER, Words, split_chunk
+from s2s.text.words import JOINER, Words, tokens_of
 
 
 def replaced(tokens: Sequence[int], alignment: Sequence[int], target: Extended, source: Tokenizer, text: str) -> str:
@@ -34,5 +34,5 @@ def surfaces(tokenizer: Tokenizer, text: str) -> list[str]:
     if isinstance(tokenizer, Characters):
         return list(text.lower() if tokenizer.lowercase else text)
     if isinstance(tokenizer, Words):
-        return [token.strip(JOINER) for chunk in text.split() for token in split_chunk(chunk)]
+        return [token.strip(JOINER) for chunk in text.split() for token in tokens_of(chunk, tokenizer.kind)]
     return tokenizer.pieces(tokenizer.encode(text))

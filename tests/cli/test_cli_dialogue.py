@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from cli_tools import PHRASES, SMALL, refused, s2s, same_run, train
 from safetensors.torch import load_file
 
 import s2s as package
+from s2s.corpus.dialogue.read import read_dialogues
 
 NEW = (
     *SMALL,
@@ -59,6 +62,7 @@ def test_answers_are_learned_scored_and_given(here: Path, kind: str) -> None:
     assert found["turns"] == 24
     assert 1 < found["perplexity_per_word"] < 2.2
     assert ("active_units" in found) == (kind == "vhred")
+    assert 1 < found["kneser_ney"] < 2.2  # as many tokens as words here, and as little to know
     if kind == "vhred":
         assert found["bound_per_word"] > found["perplexity_per_word"]  # a bound lies above what it bounds
     told = s2s("chat", "run", stdin=b"who is it\n\nhow are you\n[EXIT]\nwho is it\n")
@@ -69,6 +73,36 @@ def test_answers_are_learned_scored_and_given(here: Path, kind: str) -> None:
     assert again["replies"]["unigram_f1"] == pytest.approx(found["replies"]["unigram_f1"])
     assert s2s("translate", "run", stdin=b"good bye\tsee you\thow are you\n").out == "fine , thanks\n"
     assert "model of dialogues" in (here / "run" / "README.md").read_text()
+
+
+def test_what_evaluate_says_of_replies(here: Path) -> None:
+    """Each way of searching, several replies to a turn, and cosines by word vectors."""
+    train("train.tsv", *NEW, *KINDS["vhred"], "training.epochs=4", "training.plots=false", "training.final_test=false")
+    (here / "v.txt").write_text("it 1 0\nfine 0 1\nsee 1 1\n")
+    (here / "none.txt").write_text("IT 1 0\n")
+
+    def replies(*words: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(s2s("evaluate", "run", "--samples", "2", "--json", *words).out)
+        assert found["samples"] == 2
+        return dict(found["replies"])
+
+    sampled = replies("search.sample=true", "search.temperature=1.5", "--vectors", "v.txt")
+    assert sampled["search"] == "sampled, temperature 1.5"
+    assert sampled["embedding_replies"] + sampled["embedding_unknown"] == 18
+    assert 0 < sampled["embedding_unknown"] < 18  # "how are you" has no word with a vector
+    assert -1 <= sampled["embedding_average"] <= 1
+    assert sampled["samples_distance"] > 0.3
+    assert sampled["contexts"] == 18
+    assert [len(example["replies"]) for example in sampled["examples"]] == [5, 5, 5]
+    greedy, beam = replies("search.beam=1"), replies("--beam", "3")
+    assert (greedy["search"], beam["search"]) == ("greedy", "beam 3")
+    assert 0.2 <= greedy["samples_different"] < sampled["samples_different"]  # z alone, not each word
+    assert "embedding_average" not in greedy
+    told = s2s("evaluate", "run", "--samples", "2", "search.beam=1", "--vectors", "v.txt").out
+    for part in ("Kneser-Ney of order 5", "same tokens", "5 replies to each of 18 turns", "cosines by v.txt"):
+        assert part in told
+    refused(s2s("evaluate", "run", "--samples", "1", "--vectors", "none.txt"), "none of the 13 words", "like IT")
+    refused(s2s("evaluate", "run", "search.top_k=3"), "sample")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,6 +124,23 @@ def test_a_conversation_in_python(here: Path) -> None:
     assert [reply.text for reply in chat.say(" who\tis it ", candidates=4)] == first
     assert chat.turns[0] == "who is it"
     assert len(set(first)) > 1
+
+
+def test_it_talks_to_itself(here: Path) -> None:
+    train("train.tsv", *NEW, *KINDS["hred"], "training.epochs=1", "training.plots=false")
+    words = ("chat", "run", "--self", "4", "--seed", "3", "search.sample=true", "search.min_length=1")
+    told = s2s(*words, "--opening", " who\tis it ").out.splitlines()
+    assert told[0] == "who is it"
+    assert len(told) == 5
+    assert s2s(*words, "--opening", "who is it").out.splitlines() == told
+    chat = package.load(here / "run").chat(search={"sample": True, "seed": 3, "min_length": 1})
+    chat.turns.append("who is it")
+    assert [chat.go_on()[0].text for _ in range(4)] == told[1:] == chat.turns[1:]
+    begun = s2s(*words).out.splitlines()  # it says the first turn, too
+    assert len(begun) == 4
+    scored = s2s(*words, "--candidates", "2").out.splitlines()
+    assert [line.partition("\t")[0] for line in scored] == ["1", "2"] * 4
+    refused(s2s("chat", "run", "--opening", "who is it"), "give --self N")
 
 
 def test_a_latent_variable_begins_from_an_hred(here: Path) -> None:
@@ -120,6 +171,27 @@ def test_a_run_begins_from_another_of_its_kind(here: Path, kind: str) -> None:
     assert first.keys() == then.keys()
     for name, weight in first.items():
         torch.testing.assert_close(then[name], weight, rtol=0, atol=1e-7)
+
+
+def test_dialogues_from_standard_input(here: Path) -> None:
+    words = (*NEW, *KINDS["hred"], "training.plots=false", "training.epochs=none")
+    talks = (here / "train.tsv").read_bytes()
+    said = train("-", *words, "training.updates=2", stdin=talks).err
+    assert "30 training dialogues of 120 turns" in said
+    assert (here / "run" / "stdin.txt").read_bytes() == talks
+    train("--resume", "run", "training.updates=3")
+    assert "replies" in json.loads(s2s("evaluate", "run", "--json").out)
+    refused(
+        s2s("train", "-", *words[:-2], "data.format=turns-jsonl", "-o", "new", stdin=b"{]\n"), "standard input, line 1"
+    )
+
+
+def test_dialogues_are_read_once(here: Path) -> None:
+    with mock.patch("s2s.build.dialogues.read_dialogues", wraps=read_dialogues) as reading:
+        train("train.tsv", *NEW, *KINDS["hred"], "training.plots=false", "training.epochs=1")
+    assert [call.args[0] for call in reading.call_args_list] == [
+        [str(here / f"{part}.tsv")] for part in ("train", "valid", "test")
+    ]
 
 
 class TestOddDialogues:
@@ -153,10 +225,25 @@ def test_what_is_refused(here: Path, words: tuple[str, ...], parts: list[str]) -
     assert not (here / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ("it 1 2 3\nme 3 4 5\n", "vectors of 3 numbers, but the encoder's embedding has 16"),
+        ("it 1 2 3\nme 3 4\n", "v.txt, line 2: got 2 numbers"),
+        ("IT" + " 1" * 16 + "\n", "has none of the encoder's 13 tokens"),
+    ],
+)
+def test_vectors_that_do_not_fit(here: Path, vectors: str, message: str) -> None:
+    (here / "v.txt").write_text(vectors)
+    refused(s2s("train", "train.tsv", *NEW, *KINDS["hred"], "model.embeddings=v.txt"), message)
+    assert not (here / "run").exists()
+
+
 def test_pairs_hold_no_conversation(here: Path) -> None:  # noqa: ARG001
     train(PHRASES, "-o", "pairs", *SMALL, "training.updates=1", "text.vocab_size=100")
     refused(s2s("chat", "pairs"), "was trained on pairs", "s2s translate")
     train("train.tsv", *NEW, *KINDS["hred"], "training.updates=1", "training.epochs=none")
     refused(s2s("evaluate", "run", "pairs"), "pairs", "evaluate them apart")
     refused(s2s("evaluate", "run", "--bootstrap", "100"), "bootstrap")
+    refused(s2s("evaluate", "pairs", "--samples", "3"), "of runs of dialogues")
     refused(s2s("chat", "run", "pairs"), "expected one run", "got 2")

@@ -85,6 +85,27 @@ def test_every_kind_of_file(here: Path) -> None:
     assert set(read_vectors(here / "v").words) == words
 
 
+def test_a_corpus_and_its_words(here: Path) -> None:
+    """Training texts of keys of [data] or of a recipe, cut as [text] says; what is held out is not among them."""
+    talks = ["A b.\tC b.\tA d.", "A b.\tE"] * 5
+    (here / "talks.tsv").write_text("\n".join(talks))
+    (here / "valid.tsv").write_text("hidden words\thidden words")
+    keys = ["data.format=turns-tsv", "data.train=talks.tsv", "data.valid=valid.tsv"]
+    _, said = embed(*keys, "text.tokenizer=spaces", "text.lowercase=true", "-o", "v.txt", *QUICK)
+    assert set(read_vectors("v.txt").words) == {"a", "b.", "c", "d.", "e"}
+    assert "text.tokenizer=spaces" in said
+    assert "text.lowercase=true" in said
+    (here / "own.toml").write_text(
+        '[data]\nformat = "turns-tsv"\ntrain = "talks.tsv"\nvalid = "valid.tsv"\n'
+        '[text]\ntokenizer = "spaces"\nlowercase = true\n'
+    )
+    embed("own.toml", "-o", "w.txt", *QUICK)
+    assert (here / "w.txt").read_bytes() == (here / "v.txt").read_bytes()
+    (here / "pairs.tsv").write_text("x y\tz\n" * 20)
+    embed("data.train=pairs.tsv", "data.valid=pairs.tsv", "-o", "p.txt", *QUICK)
+    assert set(read_vectors("p.txt").words) == {"x", "y", "z"}
+
+
 def test_the_suffix_says_how_it_is_written(here: Path) -> None:
     for name in ("v.bin", "v.txt", "v.vec"):
         embed(PHRASES, "-o", name, *QUICK)
@@ -115,6 +136,9 @@ def test_a_look_at_vectors_that_are_there(here: Path) -> None:
         (["text", "-o", "text/v"], "is no folder"),
         (["-", "-o", "v"], "standard input"),
         (["missing", "-o", "v"], "missing: "),
+        (["text", "data.corpus=dailydialog", "-o", "v"], "one of the two"),
+        (["text.lowercase=true", "-o", "v"], "expected files of text, or a corpus"),
+        (["text", "model.core=gru", "-o", "v"], "expected keys of data and text"),
         (["folder", "-o", "v"], "folder"),
         (["empty", "-o", "v"], "need text, got none"),
         (["text", "-o", "v", "--min-count", "4"], "no word occurs 4 times: the most frequent of 2, 'a', does 3 times"),

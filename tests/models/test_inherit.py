@@ -56,3 +56,12 @@ def test_tied_weights_stay_tied() -> None:
     assert new.output.weight is new.decoder.embedding.table.weight
     assert "decoder.readout.layer.weight" in found.widened
     torch.testing.assert_close(new.output.weight, old.output.weight)
+
+
+def test_of_tied_weights_one_name_is_enough() -> None:
+    """A file of weights holds them once."""
+    old, new = tiny_hred(tied=True), tiny_hred(tied=True, latent=2, seed=2)
+    given = {name: weight for name, weight in old.state_dict().items() if name != "output.weight"}
+    found = inherit(new, given)
+    assert "output.weight" in found.taken
+    assert {name.partition(".")[0] for name in found.fresh} == {"latent"}

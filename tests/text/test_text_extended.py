@@ -34,6 +34,12 @@ def test_signs_keep_their_joiners() -> None:
     assert own.decode(own.encode(text)) == text
 
 
+def test_between_spaces_signs_are_part_of_the_word() -> None:
+    own = Extended.of(Words.train(["the man sees ."], kind="spaces"), "the Vogon's <s>")
+    assert own.encode("the Vogon's <s>") == [own.tokenizer.encode("the")[0], V, V + 1]
+    assert own.decode(own.encode("<s> the Vogon's")) == "<s> the Vogon's"
+
+
 def test_a_source_of_known_words_changes_nothing() -> None:
     own = Extended.of(WORDS, "the man")
     assert not own.own

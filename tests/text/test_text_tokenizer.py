@@ -37,7 +37,7 @@ def folded(text: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_and_batch(kind: Kind) -> None:
-    tokenizer = train_tokenizer(kind, TEXTS, vocab_size=None if kind in ("characters", "words") else 90)
+    tokenizer = train_tokenizer(kind, TEXTS, vocab_size=90 if kind in ("unigram", "bpe") else None)
     encoded = tokenizer.encode_batch(TEXTS)
     assert [tokenizer.decode(ids) for ids in encoded] == TEXTS
     assert encoded == [tokenizer.encode(text) for text in TEXTS]
@@ -170,6 +170,26 @@ def test_words_vocabulary_limits() -> None:
     tokenizer = train_tokenizer("words", ["a a a b b c"], vocab_size=6, min_count=2)
     assert tokenizer.vocabulary.tokens[4:] == ("a", "b")
     assert tokenizer.decode(tokenizer.encode("a c b")) == "a <unk> b"
+
+
+# ---- spaces ----
+
+
+@given(st.lists(st.one_of(readable, st.text("<s>a/％￭f03c d", max_size=12))))
+def test_spaces_lose_nothing_but_white_space(texts: list[str]) -> None:
+    tokenizer = Words.train([*texts, "x"], kind="spaces")
+    encoded = tokenizer.encode_batch(texts)
+    assert [tokenizer.decode(ids) for ids in encoded] == [folded(text) for text in texts]
+    assert [len(ids) for ids in encoded] == [len(text.split()) for text in texts]
+    assert all(i > UNK for ids in encoded for i in ids)  # no text spells a mark
+
+
+def test_tokens_are_what_stands_between_spaces() -> None:
+    tokenizer = train_tokenizer("spaces", ["I don ’ t. I do!", "I don't?"], lowercase=True)
+    assert tokenizer.pieces(tokenizer.encode("I don't  don ’ t.")) == ["i", "<unk>", "don", "’", "t."]
+    assert tokenizer.pieces(tokenizer.encode("I don't?")) == ["i", "don't?"]
+    small = train_tokenizer("spaces", ["a, a, a, b b c"], vocab_size=6, min_count=2)
+    assert small.vocabulary.tokens[4:] == ("a,", "b")
 
 
 # ---- SentencePiece ----
