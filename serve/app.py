@@ -2,46 +2,76 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from .deepl import deepl
 from .dialect import dialect_of
+from .docs import add_docs
 from .edge import Edge
+from .keys import Keys
 from .libretranslate import libretranslate
 from .listen import listen
-from .protocols import Translation, Translator
+from .log import logging_to_stderr
+from .openai import openai
+from .operations import operations
+from .protocols import Run, Speaker, Translation, Translator
 from .refusal import Refusal
 from .service import Service
 from .settings import Settings
+from .traffic import Traffic
 
-__all__ = ["Settings", "Translation", "Translator", "create_app", "run"]
+__all__ = ["Settings", "Speaker", "Translation", "Translator", "create_app", "run"]
 
 
-def create_app(translators: Sequence[Translator], settings: Settings = Settings()) -> FastAPI:  # noqa: B008  (frozen)
-    """The REST application over one or more runs. Raises UserError when two of them answer the same direction."""
-    service = Service(translators, settings)
-    dialects = (libretranslate(service),)
-    app = FastAPI(title="s2s", version="1", summary="Translation by recurrent models", redirect_slashes=False)
+def create_app(
+    runs: Sequence[Run],
+    settings: Settings = Settings(),  # noqa: B008  (frozen)
+    *,
+    keys: Path | None = None,
+) -> FastAPI:
+    """The REST application over one or more runs; with a file of keys (`s2s keys make`), for their holders alone.
+
+    Raises UserError when two runs answer the same direction, or the file of keys cannot be used.
+    """
+    return application(Service(runs, settings, None if keys is None else Keys(keys)))
+
+
+def application(service: Service) -> FastAPI:
+    """The REST application over a service."""
+    settings = service.settings
+    dialects = (libretranslate(service), deepl(service), openai(service))
+    app = FastAPI(
+        title="s2s", version="1", summary="Translation by recurrent models", redirect_slashes=False, docs_url=None,
+        redoc_url=None,
+    )  # fmt: skip
+    app.include_router(operations(service))
+    add_docs(app)
     for dialect in dialects:
         app.include_router(dialect.router)
 
-    def reply(path: str, status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-        return JSONResponse(dialect_of(path, dialects).error(status, message), status_code=status, headers=headers)
+    def reply(path: str, refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        dialect = dialect_of(path, dialects)
+        status = dialect.key_status if refusal.about_key else refusal.status
+        return JSONResponse(dialect.error(refusal), status_code=status, headers=headers)
 
     def on_refusal(request: Request, refusal: Exception) -> JSONResponse:
         assert isinstance(refusal, Refusal)
-        return reply(request.scope["path"], refusal.status, refusal.message)
+        wait = refusal.retry_after
+        return reply(request.scope["path"], refusal, None if wait is None else {"Retry-After": str(math.ceil(wait))})
 
     def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return reply(request.scope["path"], error.status_code, _wording(request, error), error.headers)
+        return reply(request.scope["path"], Refusal(error.status_code, _wording(request, error)), error.headers)
 
     def on_invalid(request: Request, _error: Exception) -> JSONResponse:
-        return reply(request.scope["path"], 400, "Invalid request")
+        return reply(request.scope["path"], Refusal(400, "Invalid request"))
 
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http)
@@ -49,8 +79,9 @@ def create_app(translators: Sequence[Translator], settings: Settings = Settings(
     app.add_middleware(
         Edge,
         allow_origin=settings.allow_origin,
-        failure=lambda path: reply(path, 500, "Internal server error; the server's log says more"),
+        failure=lambda path: reply(path, Refusal(500, "Internal server error; the server's log says more")),
     )
+    app.add_middleware(Traffic, metrics=service.metrics, with_texts=settings.log == "texts")  # the outermost
     return app
 
 
@@ -68,16 +99,28 @@ def _wording(request: Request, error: HTTPException) -> str:
 
 
 def run(
-    translators: Sequence[Translator],
+    runs: Sequence[Run],
     *,
     host: str = "127.0.0.1",
     port: int = 5000,
     settings: Settings = Settings(),  # noqa: B008  (frozen)
+    keys: Path | None = None,
+    again: Callable[[], Sequence[Run]] | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are finished. Standard error gets the URL, once it answers.
+    """Serve until SIGINT or SIGTERM; requests under way are finished, new ones refused. A second one ends it at once.
 
-    Port 0 takes any free port; `on_ready` is called with the URL. A warning says when the host is not loopback.
-    Raises UserError when the port is in use, or host or port are impossible.
+    Args:
+        runs: what is served.
+        host, port: where; port 0 takes any free one.
+        settings: what is accepted; its own host and port are not read.
+        keys: a file of keys (`s2s keys make`), for whose holders alone the server works.
+        again: loads the runs anew, at SIGHUP; a UserError leaves those from before in their place.
+        on_ready: is called with the URL. Standard error gets it too, once it answers.
+
+    Raises:
+        UserError: the port is in use, host or port are impossible, or the file of keys cannot be used.
     """
-    listen(create_app(translators, settings), host=host, port=port, on_ready=on_ready)
+    service = Service(runs, settings, None if keys is None else Keys(keys))
+    with logging_to_stderr(settings):
+        listen(application(service), service, host=host, port=port, again=again, on_ready=on_ready)

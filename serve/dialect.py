@@ -7,14 +7,20 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
+from .refusal import Refusal
+
 
 @dataclass(frozen=True)
 class Dialect:
-    """`error(status, message)` is the JSON body of an error on any path that starts with `prefix`."""
+    """`error(refusal)` is the JSON body of an error on any path that starts with `prefix`.
+
+    key_status: what a refusal about the key is answered with.
+    """
 
     prefix: str
     router: APIRouter
-    error: Callable[[int, str], dict[str, object]]
+    error: Callable[[Refusal], dict[str, object]]
+    key_status: int = 403
 
 
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:

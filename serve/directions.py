@@ -16,20 +16,17 @@ LONGEST_CODE = 35  # RFC 5646, section 4.4.1; longer ones are cut when an error 
 
 @dataclass(frozen=True)
 class Direction:
-    """A resolved request. Without a translator the text stays as it is; `assumed`: the client left the source open."""
+    """A resolved request. Without a translator the text stays as it is."""
 
     source: str
     translator: Translator | None
-    assumed: bool = False
 
 
 class Directions:
     """The table (source, target) -> translator of one server."""
 
     def __init__(self, translators: Sequence[Translator]) -> None:
-        """Raise UserError when there is nothing to serve, or when two runs would answer the same pair."""
-        if not translators:
-            raise UserError("There is no run to serve; name at least one run directory.")
+        """Raise UserError when two runs would answer the same pair."""
         self._table: dict[tuple[str, str], Translator] = {}
         for translator in translators:
             pair = (translator.source_lang, translator.target_lang)
@@ -48,17 +45,20 @@ class Directions:
             targets.setdefault(source, []).append(target)
         return targets
 
+    def targets(self) -> list[str]:
+        """Each target code."""
+        return list(dict.fromkeys(target for _, target in self._table))
+
+    def codes(self) -> list[str]:
+        """Every language code, sources first."""
+        return list(dict.fromkeys([pair[side] for side in (0, 1) for pair in self._table]))
+
     def find(self, source: str, target: str) -> Direction:
-        """Resolve what a client asked for; `auto` stands for the only source that leads to the target.
+        """What answers a pair of codes.
 
         Equal codes without a run of their own leave the text unchanged, as LibreTranslate does. Raises Refusal (400).
         """
-        known = {code for pair in self._table for code in pair}
-        for code in (target,) if source == AUTO else (source, target):
-            if code not in known:
-                raise Refusal(400, f"{code[:LONGEST_CODE]} is not supported")
-        if source == AUTO:
-            return self._assume(target)
+        self._check_known(source, target)
         if (translator := self._table.get((source, target))) is not None:
             return Direction(source, translator)
         if source == target:
@@ -67,16 +67,18 @@ class Directions:
             raise Refusal(400, f"{source} is not supported as a source; {self._available()}")
         raise Refusal(400, f"{target} is not supported as a target of {source}; {self._available()}")
 
-    def _assume(self, target: str) -> Direction:
-        sources = [pair[0] for pair in self._table if pair[1] == target]
-        match sources:
-            case []:
-                raise Refusal(400, f"{target} is not supported as a target; {self._available()}")
-            case [source]:
-                return Direction(source, self._table[source, target], assumed=True)
-            case _:
-                choices = " or ".join(sources)
-                raise Refusal(400, f"auto is not supported: the source may be {choices}; name it in the request")
+    def leading_to(self, target: str) -> list[Direction]:
+        """All that answer in this language, at least one. Raises Refusal (400)."""
+        self._check_known(target)
+        found = [Direction(pair[0], translator) for pair, translator in self._table.items() if pair[1] == target]
+        if not found:
+            raise Refusal(400, f"{target} is not supported as a target; {self._available()}")
+        return found
+
+    def _check_known(self, *codes: str) -> None:
+        for code in codes:
+            if code not in self.codes():
+                raise Refusal(400, f"{code[:LONGEST_CODE]} is not supported")
 
     def _available(self) -> str:
-        return "available: " + ", ".join(f"{source} -> {target}" for source, target in self._table)
+        return "available: " + (", ".join(f"{source} -> {target}" for source, target in self._table) or "none")

@@ -1,4 +1,4 @@
-"""The outermost layer: CORS headers on every reply, preflights, and an answer without a traceback when all else failed.
+"""Headers of every reply (strict ones, CORS), preflights, and an answer without a traceback when all else failed.
 
 The framework's own CORS layer stays silent for requests without an Origin header and stands inside of the layer that
 answers 500; a browser would then report a failure of CORS where the server failed.
@@ -16,6 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("s2s.serve")
 
+STRICT = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Of every reply that has none of its own of that name: answers are data and never a page."""
+
 
 class Edge:
     """ASGI middleware. `failure(path)` makes the reply to a request that raised an error."""
@@ -31,25 +40,28 @@ class Edge:
             return
         started = False
 
-        async def send_with_cors(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(self._cors)
+                headers = MutableHeaders(scope=message)
+                headers.update(self._cors)
+                for name, value in STRICT.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
-            await Response(status_code=204)(scope, receive, send_with_cors)
+            await Response(status_code=204)(scope, receive, send_with_headers)
             return
         try:
-            await self._app(scope, receive, send_with_cors)
+            await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.info("%s %s: the client went away", scope["method"], scope["path"])
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if started:  # too late for another status: let the server cut the connection
                 raise
-            await self._failure(scope["path"])(scope, receive, send_with_cors)
+            await self._failure(scope["path"])(scope, receive, send_with_headers)
 
 
 def _cors_headers(allow_origin: str) -> dict[str, str]:

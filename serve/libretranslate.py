@@ -1,4 +1,6 @@
-"""The LibreTranslate dialect: /translate, /languages, /health; errors are {"error": "..."}.
+"""The LibreTranslate dialect: /translate, /detect, /languages, /frontend/settings, /health, and files (`libre_files`).
+
+Errors are {"error": "..."}.
 
 The contract as clients see it; texts of errors are the ones that they know, where they know one.
 """
@@ -10,14 +12,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field
 
+from .asking import Wish, answers_to
 from .body import read_model
 from .dialect import Dialect
 from .directions import AUTO
 from .languages import language_name
+from .libre_files import SUFFIXES, add_file_routes
 from .refusal import Refusal
+from .schema import FORMS, JSON, request_body
 from .service import Service
 
 Filled = Annotated[str, Field(min_length=1)]
+Glossary = dict[Annotated[str, Field(pattern=r"\S")], Annotated[str, Field(pattern=r"\S")]]
+FORMATS = ("text", "html")
+MOST_TERMS = 100
 
 
 def _count(value: object) -> object:
@@ -34,24 +42,38 @@ class TranslateRequest(BaseModel):
     source: Filled = Field(description=f"Language code of the text, or `{AUTO}`.", examples=["en"])
     target: Filled = Field(description="Language code to translate to.", examples=["de"])
     format: Annotated[str, BeforeValidator(lambda value: "text" if value in (None, "") else value)] = Field(
-        default="text", description="`text`; `html` is refused as long as markup would be damaged."
+        default="text", description="`text`, or `html`, whose markup stays as it is."
     )
     alternatives: Annotated[int, BeforeValidator(_count)] = Field(
         default=0, ge=0, le=10_000, description="How many further translations to give, where the model finds as many."
     )
+    glossary: Glossary | None = Field(
+        default=None,
+        max_length=MOST_TERMS,
+        description="Terms of the source, each with the words that stand for it in translations; in JSON only.",
+        examples=[{"Haus": "house"}],
+    )
+    api_key: str | None = Field(default=None, description="Where the server asks for one.")
+
+    def texts(self) -> list[str]:
+        return [self.q] if isinstance(self.q, str) else self.q
 
 
 MUST_BE = {
     "q": "a text or a list of texts",
     "source": "a language code",
     "target": "a language code",
-    "format": "text",
+    "format": "text or html",
+    "glossary": f"an object of up to {MOST_TERMS} terms and their translations, none blank",
     "alternatives": "a number from 0 to 10000",
+    "api_key": "a text",
 }
+
+STATUSES = (400, 403, 413, 415, 429, 500, 503)
 
 
 class DetectedLanguage(BaseModel):
-    """The source that was used for `auto`. Nothing looks at the text yet, so confidence is 0: assumed, not detected."""
+    """The source that was taken for `auto`, in percent of certainty. 0: nothing to choose from, or nothing to go by."""
 
     confidence: float
     language: str
@@ -69,10 +91,35 @@ class TranslateReply(BaseModel):
     )
 
 
+class DetectRequest(BaseModel):
+    """The body of POST /detect, as JSON or as a form."""
+
+    q: Filled = Field(description="A text.")
+    api_key: str | None = Field(default=None, description="Where the server asks for one.")
+
+
 class Language(BaseModel):
     code: str
     name: str
     targets: list[str]
+
+
+class CodeName(BaseModel):
+    code: str
+    name: str
+
+
+class FrontendSettings(BaseModel):
+    """Names as this dialect has them. frontendTimeout: milliseconds that a page waits for the next letter."""
+
+    apiKeys: bool
+    charLimit: int
+    filesTranslation: bool = True
+    frontendTimeout: int = 500
+    keyRequired: bool
+    language: dict[Literal["source", "target"], CodeName]
+    suggestions: bool = False
+    supportedFilesFormat: list[str] = list(SUFFIXES)
 
 
 class Health(BaseModel):
@@ -85,9 +132,9 @@ class Error(BaseModel):
     error: str
 
 
-def error(status: int, message: str) -> dict[str, object]:  # noqa: ARG001  (other dialects put the status in the body)
+def error(refusal: Refusal) -> dict[str, object]:
     """The body of an error."""
-    return {"error": message}
+    return {"error": refusal.message}
 
 
 def libretranslate(service: Service) -> Dialect:
@@ -98,12 +145,42 @@ def libretranslate(service: Service) -> Dialect:
         "/translate",
         summary="Translate a text or a list of texts",
         response_model_exclude_none=True,
-        responses={status: {"model": Error} for status in (400, 413, 415, 500)},
-        openapi_extra={"requestBody": _request_body()},
+        responses={status: {"model": Error} for status in STATUSES},
+        openapi_extra=request_body(TranslateRequest, JSON, *FORMS),
     )
     async def translate(request: Request) -> TranslateReply:
         asked = await read_model(request, TranslateRequest, limit=service.settings.max_body, must_be=MUST_BE)
+        service.check_size(asked.texts())
+        await service.admit(request, asked.api_key, asked.texts())
         return await _answer(service, asked)
+
+    @router.post(
+        "/detect",
+        summary="The language of a text, among those that are served",
+        responses={status: {"model": Error} for status in STATUSES},
+        openapi_extra=request_body(DetectRequest, JSON, *FORMS),
+    )
+    async def detect(request: Request) -> list[DetectedLanguage]:
+        asked = await read_model(
+            request, DetectRequest, limit=service.settings.max_body, must_be={"q": "a text", "api_key": "a text"}
+        )
+        service.check_size([asked.q])
+        await service.admit(request, asked.api_key, [asked.q])
+        return await service.work(lambda: _guesses(service, asked.q))
+
+    @router.get("/frontend/settings", summary="What pages that were made for this dialect ask for")
+    async def frontend_settings() -> FrontendSettings:
+        target = next(iter(service.directions.targets()), "en")
+        keys = service.keys is not None
+        return FrontendSettings(
+            apiKeys=keys,
+            keyRequired=keys,
+            charLimit=service.settings.char_limit,
+            language={
+                "source": CodeName(code=AUTO, name="Auto Detect"),
+                "target": CodeName(code=target, name=language_name(target)),
+            },
+        )
 
     @router.get("/languages", summary="The source languages, each with its targets")
     async def languages() -> list[Language]:
@@ -114,31 +191,42 @@ def libretranslate(service: Service) -> Dialect:
     async def health() -> Health:
         return Health()
 
+    add_file_routes(router, service, {status: {"model": Error} for status in STATUSES})
     return Dialect(prefix="", router=router, error=error)
 
 
 async def _answer(service: Service, asked: TranslateRequest) -> TranslateReply:
-    """Check what only the server can know (codes, limits), then translate."""
-    if asked.format == "html":
-        raise Refusal(400, "html format is not supported yet, its markup would be damaged; send text")
-    if asked.format != "text":
+    """Translate, and shape the answers: single values for one text, lists for a list."""
+    if asked.format not in FORMATS:
         raise Refusal(400, f"{asked.format[:40]} format is not supported")
-    direction = service.directions.find(asked.source, asked.target)
-    texts = [asked.q] if isinstance(asked.q, str) else asked.q
-    service.check_size(texts)
-    service.check_alternatives(asked.alternatives)
-    found = await service.translate(direction, texts, n_best=1 + asked.alternatives)
-    columns: dict[str, list[Any]] = {"translated_text": [ranked[0] for ranked in found]}
-    if direction.assumed:
-        columns["detected_language"] = [DetectedLanguage(confidence=0.0, language=direction.source) for _ in texts]
+    wish = Wish(
+        asked.texts(),
+        asked.source,
+        asked.target,
+        n_best=1 + asked.alternatives,
+        glossary=asked.glossary,
+        markup=asked.format == "html",
+    )
+    found = await answers_to(service, wish)
+    columns: dict[str, list[Any]] = {"translated_text": [one.ranked[0] for one in found]}
+    if asked.source == AUTO:
+        columns["detected_language"] = [_detected(one.source, one.confidence or 0.0) for one in found]
     if asked.alternatives:
-        columns["alternatives"] = [ranked[1:] for ranked in found]
+        columns["alternatives"] = [one.ranked[1:] for one in found]
     if isinstance(asked.q, str):
         return TranslateReply(**{key: column[0] for key, column in columns.items()})
     return TranslateReply(**columns)
 
 
-def _request_body() -> dict[str, Any]:
-    schema = TranslateRequest.model_json_schema()
-    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-    return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
+def _detected(language: str, confidence: float) -> DetectedLanguage:
+    return DetectedLanguage(confidence=round(100 * confidence, 1), language=language)
+
+
+def _guesses(service: Service, text: str) -> list[DetectedLanguage]:
+    """The served languages that a text may be in, the likeliest first; with nothing to go by, the first one at 0."""
+    codes = service.directions.codes()
+    if not codes:
+        raise Refusal(400, "No languages are served")
+    ranked = service.detector.rank(text, service.detector.known(codes))
+    likely = [_detected(*guess) for guess in ranked]
+    return [one for one in likely if one.confidence] or [_detected(codes[0], 0.0)]

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
+import logging
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from s2s.errors import UserError
 
+from .protocols import Run
+from .service import Service
+
 GRACE_SECONDS = 30  # for requests under way when a signal comes
+SENDING_SECONDS = 5  # and then for the answers to reach their clients
+
+log = logging.getLogger("s2s.serve")
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which calls `on_ready` once it accepts connections."""
+    """uvicorn's server, which calls `on_ready` once it accepts connections and leaves the signals to others."""
 
     def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
         # log_config=None: the embedding program decides about logging; warnings reach standard error in any case.
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=GRACE_SECONDS
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            http="h11",  # the other one answers unknown methods itself, in no dialect
+            server_header=False,
+            timeout_graceful_shutdown=SENDING_SECONDS,
         )
         super().__init__(config)
         self._on_ready = on_ready
@@ -36,8 +51,71 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_ready()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: uvicorn would raise a signal again for the handlers that stood before its own, with an error."""
+        yield
 
-def listen(app: ASGIApp, *, host: str, port: int, on_ready: Callable[[str], None] | None) -> None:
+
+class Operator:
+    """What signals ask of a running server: to stop, and to load its runs anew."""
+
+    def __init__(self, server: Server, service: Service, again: Callable[[], Sequence[Run]] | None) -> None:
+        self._server = server
+        self._service = service
+        self._again = again
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+
+    def stop(self) -> None:
+        """Finish what was taken in, refuse what comes, then end; asked again, end at once."""
+        if self._service.draining:
+            self._server.should_exit = self._server.force_exit = True
+        else:
+            self._start(self._stop())
+
+    def reload(self) -> None:
+        """Load the runs anew while the old ones go on answering."""
+        self._start(self._reload())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._service.drain()
+        self._server.should_exit = True
+
+    async def _reload(self) -> None:
+        if self._again is None:
+            return
+        async with self._reloading:
+            try:
+                self._service.serve(await asyncio.to_thread(self._again))
+            except Exception as error:
+                log.error(
+                    "the runs could not be loaded anew, those from before go on: %s",
+                    error,
+                    exc_info=None if isinstance(error, UserError) else error,
+                )
+                self._service.metrics.reloaded("failed")
+            else:
+                _say("Loaded the runs anew")
+                self._service.metrics.reloaded("done")
+
+
+def listen(
+    app: ASGIApp,
+    service: Service,
+    *,
+    host: str,
+    port: int,
+    again: Callable[[], Sequence[Run]] | None,
+    on_ready: Callable[[str], None] | None,
+) -> None:
     """Serve until SIGINT or SIGTERM, finish what is under way, return. Raises UserError when it cannot listen."""
     with open_socket(host, port) as listener:
         url = url_of(listener)
@@ -48,10 +126,24 @@ def listen(app: ASGIApp, *, host: str, port: int, on_ready: Callable[[str], None
                 on_ready(url)
 
         if not is_loopback(listener):
-            _say(f"Warning: {host} can be reached from other machines, and whoever reaches it may use the server.")
+            _say(_warning(host, with_keys=service.keys is not None))
         server = Server(app, ready)
-        with _signals_stop(server):
-            server.run(sockets=[listener])
+        asyncio.run(_serve(server, Operator(server, service, again), listener))
+
+
+async def _serve(server: Server, operator: Operator, listener: socket.socket) -> None:
+    handlers = {signal.SIGINT: operator.stop, signal.SIGTERM: operator.stop}
+    if sys.platform != "win32":
+        handlers[signal.SIGHUP] = operator.reload
+    with _handling(handlers):
+        await server.serve(sockets=[listener])
+
+
+def _warning(host: str, *, with_keys: bool) -> str:
+    reached = f"Warning: {host} can be reached from other machines"
+    if with_keys:
+        return f"{reached}; keys and texts travel unencrypted unless a proxy in front of it encrypts."
+    return f"{reached}, and whoever reaches it may use the server; --keys FILE asks for a key."
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -107,20 +199,17 @@ def _plain(host: str) -> str:
 
 
 @contextmanager
-def _signals_stop(server: Server) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into an ordinary end.
-
-    uvicorn stops gracefully, but then raises the signal again for the handlers that stood before its own, and the
-    default ones end the process with an error. These here only ask for the stop. Signals belong to the main thread.
-    """
+def _handling(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Call a function on the event loop for each signal; signals belong to the main thread, and to it alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    loop = asyncio.get_running_loop()
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
+    def handle(number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(handlers[signal.Signals(number)])
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in handlers}
     try:
         yield
     finally:

@@ -1,9 +1,10 @@
-"""What the server needs of a model, and all that it knows of one: lines of text in, ranked hypotheses out."""
+"""What the server needs of a run, and all that it knows of one: lines of text in and ranked hypotheses out, or turns of
+a dialogue in and replies out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 class Translation(Protocol):
@@ -28,11 +29,62 @@ class Translator(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def draws(self) -> bool:
+        """Whether answers are samples, which depend on a line's place in the call, so that none mixes requests."""
+        ...
+
     def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, beam: int | None = None
+        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
     ) -> Sequence[Sequence[Translation]]:
         """N lines in, N lists out, each with one to n_best hypotheses, best first. No line holds a line break.
 
-        The server leaves `beam` at None: the run's own width, widened to n_best where that is larger.
+        `required` has for each line the words that its hypotheses hold. Raises UserError for one that the model can't
+        write.
         """
         ...
+
+
+class Reply(Protocol):
+    """What was said; `tokens` of the model it has, and `finished` is False where the limit cut it off."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+
+@runtime_checkable
+class Speaker(Protocol):
+    """One run that was trained on dialogues. Several threads may call it at once."""
+
+    @property
+    def name(self) -> str: ...
+
+    def tokens(self, turns: Sequence[str]) -> int:
+        """How many tokens of a history the model reads."""
+        ...
+
+    def reply(
+        self,
+        turns: Sequence[str],
+        *,
+        count: int = 1,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+    ) -> Sequence[Reply]:
+        """Up to `count` replies to the last of the turns, best first; what is None is as the run does it.
+
+        A temperature of 0 takes the likeliest words, another one (or `top_p`) draws them. Raises UserError when the
+        run can't do what is asked.
+        """
+        ...
+
+
+Run: TypeAlias = Translator | Speaker

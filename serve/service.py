@@ -3,31 +3,127 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import repeat
+from typing import TypeVar, cast
 
+from starlette.requests import Request
+
+from s2s.errors import UserError
+
+from .batcher import Batcher, Bounds
+from .detection import Detector
 from .directions import Direction, Directions
+from .gate import Gate
+from .keys import Keys
 from .lines import blank, translate_texts
-from .protocols import Translator
+from .metrics import Metrics
+from .protocols import Run, Speaker, Translation, Translator
 from .refusal import Refusal
 from .settings import Settings
+from .speakers import by_name
+from .traffic import note
+
+Answer = TypeVar("Answer")
 
 
 class Service:
     """The models of one server and the threads that run them."""
 
-    def __init__(self, translators: Sequence[Translator], settings: Settings) -> None:
-        self.directions = Directions(translators)
+    def __init__(self, runs: Sequence[Run], settings: Settings, keys: Keys | None = None) -> None:
+        """`keys`: without one of these nobody is served; None: no key is asked for, nor looked at."""
+        self.serve(runs)
+        self.detector = Detector()
         self.settings = settings
-        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="translate")
+        self.keys = keys
+        self._gate = Gate(settings, keys)
+        bounds = Bounds(
+            items=settings.batch_lines,
+            room=settings.batch_characters,
+            queue=settings.queue_limit,
+            gather=settings.batch_wait,
+            workers=settings.workers,
+        )
+        self.metrics = Metrics()
+        self._batcher = Batcher(bounds, self.metrics)
+        self.metrics.measure(lambda: self._batcher.waiting)
+        self.draining = False
 
-    async def translate(self, direction: Direction, texts: Sequence[str], *, n_best: int = 1) -> list[list[str]]:
-        """For each text up to n_best different translations, best first; a blank text gives ""."""
-        if direction.translator is None:
+    def serve(self, runs: Sequence[Run]) -> None:
+        """Answer with these runs from now on; what was asked before is still answered by those from before.
+
+        Raises UserError when they cannot be served together; nothing is changed then.
+        """
+        if not runs:
+            raise UserError("There is no run to serve; name at least one run directory.")
+        directions = Directions([run for run in runs if not isinstance(run, Speaker)])
+        self.speakers = by_name([run for run in runs if isinstance(run, Speaker)])
+        self.directions = directions
+
+    async def drain(self) -> None:
+        """Take nothing in any more, and come back when all that was taken in is worked off."""
+        self.draining = True
+        await self._batcher.rest()
+
+    async def admit(self, request: Request, key: str | None, texts: Sequence[str] = ()) -> str:
+        """Let a request in that works, before the work, or raise Refusal; see `Gate.admit`. Gives the caller's name."""
+        if self.draining:
+            raise Refusal(503, "The server is stopping", retry_after=5)
+        caller = self._gate.admit(request.client.host if request.client else "", key, texts)
+        note(request.scope, caller, texts)
+        return caller
+
+    async def translate(
+        self,
+        direction: Direction,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        glossary: Mapping[str, str] | None = None,
+    ) -> list[list[str]]:
+        """For each text up to n_best different translations, best first; a blank text gives "".
+
+        Its lines share batches with those of other requests. Raises Refusal: 400 for what the run can't do, 503 for a
+        full queue and for a request that took too long.
+        """
+        translator = direction.translator
+        if translator is None:
             return [["" if blank(text) else text] for text in texts]
-        work = partial(translate_texts, direction.translator, texts, n_best=n_best)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+        async def ask(
+            lines: Sequence[str], required: Sequence[Sequence[str]] | None
+        ) -> Sequence[Sequence[Translation]]:
+            items = list(zip(lines, required or repeat(()), strict=False))
+            work, sizes = partial(_answers, translator, n_best), list(map(len, lines))
+            if translator.draws:
+                (answers,) = await self._batcher.ask(object(), lambda all_: [work(all_[0])], [items], [sum(sizes)])
+                return cast(Sequence[Sequence[Translation]], answers)
+            # What is asked of words that must be there is searched for in another way: apart from the rest.
+            return await self._batcher.ask((id(translator), n_best, required is not None), work, items, sizes)
+
+        with self._patience():
+            async with asyncio.timeout(self.settings.timeout):
+                return await translate_texts(ask, texts, n_best=n_best, glossary=glossary)
+
+    async def work(self, call: Callable[[], Answer]) -> Answer:
+        """What a model is asked, off the event loop and by itself. Raises Refusal like `translate`."""
+        with self._patience():
+            async with asyncio.timeout(self.settings.timeout):
+                (answer,) = await self._batcher.ask(object(), lambda _: [call()], [None], [0])
+        return cast(Answer, answer)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """What goes wrong with the work, as what the client hears of it."""
+        try:
+            yield
+        except UserError as error:
+            raise Refusal(400, f"Invalid request: {error}") from None
+        except TimeoutError:
+            message = f"There was no answer within {self.settings.timeout:g} seconds; try again later, or send less"
+            raise Refusal(503, message, retry_after=5) from None
 
     def check_size(self, texts: Sequence[str]) -> None:
         """Refuse (400) more texts or characters than the settings allow."""
@@ -41,3 +137,9 @@ class Service:
         limit = self.settings.alternatives_limit
         if alternatives > limit:
             raise Refusal(400, f"Invalid request: alternatives ({alternatives}) exceeds limit ({limit})")
+
+
+def _answers(translator: Translator, n_best: int, items: Sequence[tuple[str, Sequence[str]]]) -> Sequence[object]:
+    """A batch of lines, each with the words that its answers must hold."""
+    lines, required = [line for line, _ in items], [words for _, words in items]
+    return translator.translate(lines, n_best=n_best, required=required if any(required) else None)

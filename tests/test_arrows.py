@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "plots": set(),
     "resources": set(),
     "errors": set(),
-    "serve": set(),
+    "serve": {"config.serve", "text.sentences"},
     "__init__": {"session"},
     "__main__": {"cli"},
 }

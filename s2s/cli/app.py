@@ -14,6 +14,7 @@ from s2s.cli.answer import score, serve, translate
 from s2s.cli.chat import chat
 from s2s.cli.embed import embed
 from s2s.cli.evaluate import evaluate
+from s2s.cli.keys import list_all, make, revoke
 from s2s.cli.look import explain_config, fetch_corpus, list_corpora, list_recipes, show_config
 from s2s.cli.options import make_console
 from s2s.cli.plot import plot
@@ -60,8 +61,13 @@ def _app() -> typer.Typer:
     config = typer.Typer(help="Configuration of recipes and runs.", no_args_is_help=True)
     config.command("show")(show_config)
     config.command("explain")(explain_config)
+    keys = typer.Typer(help="API keys of a server.", no_args_is_help=True)
+    keys.command("make")(make)
+    keys.command("list")(list_all)
+    keys.command("revoke")(revoke)
     app.add_typer(data, name="data")
     app.add_typer(config, name="config")
+    app.add_typer(keys, name="keys")
     return app
 
 

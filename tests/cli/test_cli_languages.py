@@ -12,6 +12,7 @@ from cli_tools import PHRASES, SMALL, refused, s2s, same_run, train
 from fastapi.testclient import TestClient
 
 import s2s as package
+from s2s.build.serving import servable
 from s2s.errors import UserError
 from s2s.serve.app import create_app
 from s2s.text.tags import tags_of
@@ -131,7 +132,7 @@ def test_from_python(inside: Path) -> None:
 
 def test_the_server_offers_all_directions(inside: Path) -> None:
     assert inside
-    with TestClient(create_app(package.load("run").each_direction())) as client:
+    with TestClient(create_app(servable(package.load("run")))) as client:
         (offered,) = client.get("/languages").json()
         assert (offered["code"], offered["targets"]) == ("xx", ["same", "back"])
         for target in ("same", "back"):

@@ -25,9 +25,14 @@ class Reversing:
     limit: int = 100  # hypotheses that it finds at most
     lines: list[str] = field(default_factory=list)  # what it was asked
     threads: set[str] = field(default_factory=set)  # where
+    draws: bool = False
 
-    def translate(self, texts: Sequence[str], *, n_best: int = 1, beam: int | None = None) -> list[list[Hypothesis]]:
-        assert beam is None
+    def translate(
+        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
+    ) -> list[list[Hypothesis]]:
+        if required is not None:
+            assert len(required) == len(texts)
+            texts = [" ".join([*reversed(words), text]) for words, text in zip(required, texts, strict=True)]
         self.lines.extend(texts)
         self.threads.add(threading.current_thread().name)
         if "crash" in texts:
@@ -41,11 +46,48 @@ class Reversing:
 class Announcing(Reversing):
     """Says when it is at work on "slow", and takes its time."""
 
-    def translate(self, texts: Sequence[str], *, n_best: int = 1, beam: int | None = None) -> list[list[Hypothesis]]:
+    def translate(
+        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
+    ) -> list[list[Hypothesis]]:
         if "slow" in texts:
             print("at work", flush=True)
             time.sleep(0.5)
-        return super().translate(texts, n_best=n_best, beam=beam)
+        return super().translate(texts, n_best=n_best, required=required)
+
+
+@dataclass(frozen=True)
+class Said:
+    text: str
+    tokens: int
+    finished: bool = True
+
+
+@dataclass
+class Echoing:
+    """Says how many turns there were and repeats the last one; reply k > 0 carries k question marks."""
+
+    name: str = "echoing"
+    asked: list[dict[str, object]] = field(default_factory=list)
+
+    def tokens(self, turns: Sequence[str]) -> int:
+        return sum(len(turn.split()) for turn in turns)
+
+    def reply(
+        self,
+        turns: Sequence[str],
+        *,
+        count: int = 1,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        max_tokens: int | None = None,
+    ) -> list[Said]:
+        self.asked.append({"temperature": temperature, "top_p": top_p, "seed": seed})
+        if turns[-1] == "crash":
+            raise ValueError("secret detail")
+        words = [str(len(turns)), *turns[-1].split()]
+        kept = words[:max_tokens]
+        return [Said(" ".join(kept) + "?" * k, len(kept), kept == words) for k in range(count)]
 
 
 def main() -> None:
@@ -53,7 +95,13 @@ def main() -> None:
     from s2s.serve import app
 
     try:
-        app.run([Announcing()], host=sys.argv[1], port=int(sys.argv[2]), on_ready=lambda url: print(url, flush=True))
+        app.run(
+            [Announcing()],
+            host=sys.argv[1],
+            port=int(sys.argv[2]),
+            again=lambda: [Announcing()],
+            on_ready=lambda url: print(url, flush=True),
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -6,19 +6,15 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import serve_stub
 from libretranslatepy import LibreTranslateAPI
 from serve_stub import Reversing
+from serve_tools import program
 
 from s2s.errors import UserError
 from s2s.serve.app import run
@@ -60,16 +56,6 @@ def test_a_client_that_sends_too_much_still_reads_why(live_url: str, size: int) 
         LibreTranslateAPI(live_url).translate("x" * size, "en", "de")
     assert (caught.value.code, "larger than 100000" in json.load(caught.value)["error"]) == (413, True)
     caught.value.close()
-
-
-@contextmanager
-def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, serve_stub.__file__, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

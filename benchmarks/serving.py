@@ -1,0 +1,299 @@
+"""The server under load: `python benchmarks/serving.py RUN TEXTS`, clients in this process, the server in another.
+
+Each answer is compared with that of `s2s translate` for the same text. What is found: throughput beside `s2s translate`
+(batch 64, the same cores) with the times that clients wait, an overloaded server's refusals, the growth of its memory,
+SIGHUP and SIGTERM under load, and what the server adds to the time of one sentence in process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import measure
+import typer
+
+from s2s.session import load
+
+S2S = [sys.executable, "-m", "s2s"]
+Count = Annotated[int, typer.Option(min=1)]
+
+
+@dataclass
+class Tally:
+    """What clients saw: seconds of the answers (200); how many had each status, were wrong, or never came."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    wrong: int = 0
+    unanswered: int = 0
+    without_retry_after: int = 0
+
+    def figures(self) -> dict[str, object]:
+        cuts = statistics.quantiles(self.seconds, n=100) if len(self.seconds) > 1 else [float("nan")] * 99
+        return {
+            "statuses": dict(sorted(self.statuses.items())),
+            "wrong": self.wrong,
+            "unanswered": self.unanswered,
+            "refused_without_retry_after": self.without_retry_after,
+            **{f"p{part}_ms": round(1000 * cuts[part - 1], 1) for part in (50, 95, 99)},
+        }
+
+
+class Client:
+    """One connection that is kept, as thin as it can be: the load shares the machine with the server."""
+
+    def __init__(self, port: int, pair: tuple[str, str]) -> None:
+        self._port, self._pair = port, pair
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, text: str) -> tuple[int, bool, str]:
+        """Status, whether there is a Retry-After, and the translation. Raises OSError or EOFError without an answer."""
+        body = json.dumps({"q": text, "source": self._pair[0], "target": self._pair[1]}).encode()
+        head = f"POST /translate HTTP/1.1\r\nHost: s2s\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        try:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+            reader, writer = self._streams
+            writer.write(head.encode() + b"\r\n\r\n" + body)
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = re.search(r"content-length: (\d+)", answer)
+            assert length is not None
+            content = json.loads(await reader.readexactly(int(length[1])))
+        except (OSError, EOFError):
+            self.close()
+            raise
+        return int(answer.split()[1]), "retry-after:" in answer, content.get("translatedText", "")
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is asked in a direction, and what `s2s translate` answers."""
+
+    asked: Sequence[str]
+    expected: Sequence[str]
+    pair: tuple[str, str]
+
+
+def until(seconds: float) -> Callable[[int], bool]:
+    end = time.perf_counter() + seconds
+    return lambda _: time.perf_counter() < end
+
+
+async def load_up(
+    port: int, texts: Texts, *, clients: int, going: Callable[[int], bool], during: Awaitable[None] | None = None
+) -> Tally:
+    """Clients that ask one text after the other as long as `going(number of the request)`."""
+    tally, count = Tally(), 0
+
+    async def one() -> None:
+        nonlocal count
+        client = Client(port, texts.pair)
+        while going(count):
+            number, count = count % len(texts.asked), count + 1
+            start = time.perf_counter()
+            try:
+                status, retry, answer = await client.ask(texts.asked[number])
+            except (OSError, EOFError):
+                tally.unanswered += 1
+                break
+            tally.statuses[status] += 1
+            if status != 200:
+                tally.without_retry_after += not retry
+                await asyncio.sleep(0.05)
+                continue
+            tally.seconds.append(time.perf_counter() - start)
+            tally.wrong += answer != texts.expected[number]
+        client.close()
+
+    await asyncio.gather(*(one() for _ in range(clients)), *([during] if during else []))
+    return tally
+
+
+@contextmanager
+def server(run: Path, *keys: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`s2s serve RUN` and its port; SIGTERM at the end, which must end it well."""
+    command = [*S2S, "serve", str(run), "--port", "0", *keys]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r":(\d+) ", process.stderr.readline())
+            assert found is not None
+            yield process, int(found[1])
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, process.stderr.read()
+        finally:
+            process.kill()
+
+
+def resident(process: subprocess.Popen[str]) -> int:
+    """Bytes that a process holds."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def copy_of(run: Path, beam: int, folder: Path) -> Path:
+    """What of a run is needed to answer, with another beam."""
+    other = folder / f"beam-{beam}"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("checkpoints", "best", "plots", "*.jsonl"))
+    config = other / "config.toml"
+    changed = re.sub(r"(?m)^beam = \d+", f"beam = {beam}", config.read_text(encoding="utf-8"), count=1)
+    config.write_text(changed, encoding="utf-8")
+    return other
+
+
+def offline(run: Path, texts: Sequence[str], folder: Path) -> tuple[list[str], float]:
+    """Answers of `s2s translate` at batch 64, and its texts a second without what starting takes."""
+    times = []
+    for name, some in (("one", texts[:1]), ("all", texts)):
+        (folder / name).write_text("".join(f"{text}\n" for text in some), encoding="utf-8")
+        start = time.perf_counter()
+        words = ["-i", str(folder / name), "-o", str(folder / "answers"), "--batch-size", "64"]
+        subprocess.run([*S2S, "translate", str(run), *words, "--split-sentences", "always"], check=True)
+        times.append(time.perf_counter() - start)
+    answers = (folder / "answers").read_text(encoding="utf-8").splitlines()
+    return answers, (len(texts) - 1) / (times[1] - times[0])
+
+
+async def throughput(run: Path, texts: Texts, clients: int, seconds: float) -> dict[str, object]:
+    with server(run) as (process, port):
+        await load_up(port, texts, clients=clients, going=lambda number: number < 2 * clients)  # warm
+        start = time.perf_counter()
+        tally = await load_up(port, texts, clients=clients, going=until(seconds))
+        rate = len(tally.seconds) / (time.perf_counter() - start)
+        return {"texts_per_second": round(rate, 2), **tally.figures(), "resident": resident(process)}
+
+
+async def overload(run: Path, texts: Texts, clients: int, seconds: float) -> dict[str, object]:
+    with server(run, "serve.queue_limit=4", "serve.batch_lines=4") as (_, port):
+        return (await load_up(port, texts, clients=clients, going=until(seconds))).figures()
+
+
+async def growth(run: Path, texts: Texts, clients: int, requests: int) -> dict[str, object]:
+    """Resident memory after a tenth of the requests, and after all of them."""
+    with server(run) as (process, port):
+        await load_up(port, texts, clients=clients, going=lambda number: number < requests // 10)
+        before = resident(process)
+        tally = await load_up(port, texts, clients=clients, going=lambda number: number < requests)
+        after = resident(process)
+        return {**tally.figures(), "before": before, "after": after, "growth": round(after / before - 1, 4)}
+
+
+async def hang_up(run: Path, texts: Texts, clients: int, seconds: float) -> dict[str, object]:
+    """The model's file replaced and SIGHUP sent, several times under load."""
+    with server(run) as (process, port):
+
+        async def replace() -> None:
+            for _ in range(3):
+                await asyncio.sleep(seconds / 4)
+                beside = run / "model.new"
+                shutil.copyfile(run / "model.safetensors", beside)
+                beside.rename(run / "model.safetensors")
+                process.send_signal(signal.SIGHUP)
+
+        return (await load_up(port, texts, clients=clients, going=until(seconds), during=replace())).figures()
+
+
+async def terminate(run: Path, texts: Texts, clients: int, seconds: float) -> dict[str, object]:
+    """SIGTERM under load: what was sent before must be answered; clients stop with the first refusal or closed door."""
+    with server(run) as (process, port):
+        sent = 0.0
+
+        async def end() -> None:
+            nonlocal sent
+            await asyncio.sleep(seconds)
+            sent = time.perf_counter()
+            process.send_signal(signal.SIGTERM)
+
+        tally = await load_up(port, texts, clients=clients, going=lambda _: not sent, during=end())
+        await asyncio.to_thread(process.wait, 60)
+        return {**tally.figures(), "seconds_to_end": round(time.perf_counter() - sent, 2)}
+
+
+async def latency(run: Path, texts: Texts, rounds: int) -> dict[str, object]:
+    """One sentence of about 12 words in turns: by this process, and by the server."""
+    number = min(range(len(texts.asked)), key=lambda number: abs(len(texts.asked[number].split()) - 12))
+    text, translator = texts.asked[number], load(run)
+    inside: list[float] = []
+    outside: list[float] = []
+    with server(run) as (_, port):
+        client = Client(port, texts.pair)
+        for _ in range(rounds + 3):
+            start = time.perf_counter()
+            translator.translate([text])
+            middle = time.perf_counter()
+            await client.ask(text)
+            inside.append(middle - start)
+            outside.append(time.perf_counter() - middle)
+        client.close()
+    ours, theirs = (round(1000 * statistics.median(times[3:]), 2) for times in (inside, outside))
+    return {"words": len(text.split()), "in_process_p50_ms": ours, "server_p50_ms": theirs, "added_ms": theirs - ours}
+
+
+def read(path: Path) -> list[str]:
+    """The texts of a file, which may be gzipped."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def main(
+    run: Annotated[Path, typer.Argument(help="A run directory of a translation model.")],
+    file: Annotated[Path, typer.Argument(help="Texts in its source language, one a line; may be gzipped.")],
+    clients: Count = 64,
+    seconds: Annotated[float, typer.Option(help="Of the load; the other scenes take a tenth to a third of it.")] = 60.0,
+    requests: Annotated[int, typer.Option(help="Of the scene that looks at memory.")] = 20_000,
+    rounds: Annotated[int, typer.Option(help="Of the scene that looks at one sentence.")] = 50,
+    beam: Annotated[int, typer.Option(min=1, help="Of all scenes but the last, which takes 1 and 5.")] = 1,
+    most: Annotated[int, typer.Option(min=2, help="Texts of the file that are used.")] = 1000,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for all of it.")] = None,
+) -> None:
+    """Load a server and say what its clients saw."""
+    translator = load(run)
+    result = {**measure.facts("cpu"), "run": translator.name, "clients": clients, "beam": beam, "seconds": seconds}
+    pair, asked = (translator.source_lang, translator.target_lang), read(file)[:most]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copies = {width: copy_of(run, width, folder) for width in {beam, 1, 5}}
+        own = copies[beam]
+        expected, rate = offline(own, asked, folder)
+        texts = Texts(asked, expected, pair)
+        found: dict[str, object] = {"offline_texts_per_second": round(rate, 2)}
+        scenes: dict[str, Coroutine[Any, Any, dict[str, object]]] = {
+            "load": throughput(own, texts, clients, seconds),
+            "overload": overload(own, texts, clients, seconds / 10),
+            "sighup": hang_up(own, texts, clients, seconds / 3),
+            "sigterm": terminate(own, texts, clients, seconds / 10),
+            "memory": growth(own, texts, clients, requests),
+            **{f"one_sentence_beam_{width}": latency(copies[width], texts, rounds) for width in (1, 5)},
+        }
+        for scene, play in scenes.items():
+            found[scene] = asyncio.run(play)
+            print(f"{scene}: {json.dumps(found[scene])}", file=sys.stderr)
+    print(json.dumps(found, indent=1))
+    if output:
+        measure.write(output, result | found)
+
+
+if __name__ == "__main__":
+    typer.run(main)
