@@ -10,7 +10,6 @@ import logging
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.cell import Cell, Prepared, State
@@ -19,6 +18,7 @@ from s2s.cores.scan import loop, prepare_with
 from s2s.cores.segments import in_segments
 from s2s.errors import UserError
 from s2s.kernels import Backend, BackendUnavailable, Kernel, Run, find, preference
+from s2s.kernels.dropout import dropout
 from s2s.kernels.fused.products import product_dtype
 
 Keep = Literal["all", "last"]
@@ -161,7 +161,7 @@ class Recurrent(nn.Module):
         if not (self.training and self.weight_drop):
             return {}
         named = self.cell.named_parameters()
-        return {name: F.dropout(weight, self.weight_drop) for name, weight in named if self.cell.is_recurrent(name)}
+        return {name: dropout(weight, self.weight_drop) for name, weight in named if self.cell.is_recurrent(name)}
 
 
 def _check_weight_drop(cell: Cell, share: float) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.bidirectional import Bidirectional
 from s2s.cores.cell import Prepared, State
 from s2s.cores.recurrent import Recurrent
 from s2s.errors import UserError
+from s2s.kernels.dropout import dropout
 
 Layer = Recurrent | Bidirectional
 States = tuple[State, ...]
@@ -141,13 +141,13 @@ class Stack(nn.Module):
         below = self._layers()[:-1]
         if not (self.training and self.variational and self.dropout > 0):
             return (None,) * len(below)
-        return tuple(F.dropout(like.new_ones(batch, layer.output_size), self.dropout) for layer in below)
+        return tuple(dropout(like.new_ones(batch, layer.output_size), self.dropout) for layer in below)
 
     def _drop(self, x: Tensor, mask_BO: Tensor | None) -> Tensor:
         """Dropout of (B, T, O) or of one step's (B, O)."""
         if self.variational and mask_BO is not None:
             return x * (mask_BO if x.dim() == 2 else mask_BO.unsqueeze(1))
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 def _check(layers: Sequence[Layer], dropout: float, residual: bool) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from s2s.cores import PreparedStack, Stack, State
+from s2s.kernels.dropout import dropout
 from s2s.models.attention import Attention, Feed, Query, Readout
 from s2s.models.embedding import Embedding
 from s2s.models.nested import map_tensors
@@ -146,7 +146,7 @@ class Decoder(nn.Module):
         """
         embedded_BTM = self.embedding(target_BT)
         decoded = (self._at_once if self.feeding is None else self._stepwise)(embedded_BTM, memory, weights)
-        return decoded._replace(features=F.dropout(decoded.features, self.dropout, self.training))
+        return decoded._replace(features=dropout(decoded.features, self.dropout, self.training))
 
     def _at_once(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
         """Nothing is fed back, so the recurrence is one scan and the attention one product for all steps."""

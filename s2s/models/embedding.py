@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from s2s.kernels.dropout import dropout
 
 UNKNOWN = 3
 """Id of <unk>, the last of the marks that every vocabulary begins with."""
@@ -53,8 +54,8 @@ class Embedding(nn.Module):
         if not (self.training and self.dropout):
             return e_BTE
         if self.variational:
-            return e_BTE * F.dropout(e_BTE.new_ones(e_BTE.shape[0], 1, e_BTE.shape[2]), self.dropout)
-        return F.dropout(e_BTE, self.dropout)
+            return e_BTE * dropout(e_BTE.new_ones(e_BTE.shape[0], 1, e_BTE.shape[2]), self.dropout)
+        return dropout(e_BTE, self.dropout)
 
     def words(self, tokens_BT: Tensor) -> Tensor:
         """The tokens that are read: in training some are <unk>."""

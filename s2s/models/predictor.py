@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores import Bidirectional, Keep, Stack
+from s2s.kernels.dropout import dropout
 from s2s.models.attention import Attention
 from s2s.models.loss import Loss
 
@@ -108,7 +109,7 @@ class Predictor(nn.Module):
                 pooled, weights_BT = self._attend(out, lengths_B)
             case _:
                 assert_never(self.pooling)
-        return Prediction(self.output(F.dropout(pooled, self.dropout, self.training)), weights_BT)
+        return Prediction(self.output(dropout(pooled, self.dropout, self.training)), weights_BT)
 
     def _attend(self, out_BTE: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         mask_BT = torch.arange(out_BTE.shape[1], device=out_BTE.device) < lengths_B.unsqueeze(1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from s2s.cores import Recurrent
 from s2s.errors import UserError
 from s2s.kernels import Backend
+from s2s.kernels.dropout import dropout
 
 NONE = ("statistical-iid", "statistical-multiscale")
 """Cores without recurrent weights."""
@@ -49,7 +50,7 @@ def test_the_masked_weights_by_hand(name: str) -> None:
     results = run(module, x_BTI)
     torch.manual_seed(4)
     masked = {
-        key: torch.nn.functional.dropout(weight.detach(), 0.5)
+        key: dropout(weight.detach(), 0.5)
         for key, weight in module.cell.named_parameters()
         if module.cell.is_recurrent(key)
     }
