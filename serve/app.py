@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from .attention import attention
 from .deepl import deepl
 from .dialect import dialect_of
 from .docs import add_docs
@@ -21,6 +22,7 @@ from .listen import listen
 from .log import logging_to_stderr
 from .openai import openai
 from .operations import operations
+from .page import add_page
 from .protocols import Run, Speaker, Translation, Translator
 from .refusal import Refusal
 from .service import Service
@@ -53,6 +55,8 @@ def application(service: Service) -> FastAPI:
     )  # fmt: skip
     app.include_router(operations(service))
     add_docs(app)
+    add_page(app)
+    app.include_router(attention(service))
     for dialect in dialects:
         app.include_router(dialect.router)
 

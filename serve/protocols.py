@@ -17,6 +17,19 @@ class Translation(Protocol):
     def score(self) -> float: ...
 
 
+class Attention(Protocol):
+    """What a model looked at: one row of weights a word of the answer, one column a word of the source."""
+
+    @property
+    def source(self) -> Sequence[str]: ...
+
+    @property
+    def target(self) -> Sequence[str]: ...
+
+    @property
+    def weights(self) -> Sequence[Sequence[float]]: ...
+
+
 class Translator(Protocol):
     """One trained run with one direction. Several threads may call `translate` at once."""
 
@@ -41,6 +54,13 @@ class Translator(Protocol):
 
         `required` has for each line the words that its hypotheses hold. Raises UserError for one that the model can't
         write.
+        """
+        ...
+
+    def attention(self, source: str, target: str) -> Attention | None:
+        """What the model looks at while it writes `target` as the translation of `source`, both one sentence.
+
+        None where there is nothing to show: no attention in the model, or too much to show.
         """
         ...
 

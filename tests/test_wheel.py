@@ -71,7 +71,7 @@ def test_the_wheel_holds_every_room_and_nothing_else(tree: Path, wheel: Path) ->
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     rooms = {"s2s": "s2s", "serve": "s2s/serve", "recipes": "s2s/_recipes", "data/corpora": "s2s/_corpora"}
-    kinds = {".py", ".toml", ".md", ".typed", ".cpp", ".hpp"}
+    kinds = {".py", ".toml", ".md", ".typed", ".cpp", ".hpp", ".html", ".css", ".js", ".svg"}
     expected = {
         f"{inside}/{path.relative_to(tree / room).as_posix()}"
         for room, inside in rooms.items()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from s2s.build.attending import Attended, attended
 from s2s.build.folder import RunFolder
 from s2s.build.load import Device, load_translator
 from s2s.config import Serve
@@ -44,6 +45,10 @@ class Interpreter:
             constraints = [Constraints(required=words) for words in required]
         found = translate_passages(self._translator, texts, wish, constraints=constraints)
         return [passage.joined() for passage in found]
+
+    def attention(self, source: str, target: str) -> Attended | None:
+        """What the model looks at while it writes `target`; None without attention, and for long sentences."""
+        return attended(self._translator, source, target)
 
 
 class Reply(NamedTuple):
