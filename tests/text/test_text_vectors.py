@@ -97,6 +97,7 @@ def test_the_content_says_the_format(tmp_path: Path, text: bool, name: str, pack
     st.booleans(),
 )
 @example(np.array([[10.0] * 4], np.float32), False)
+@example(np.frombuffer(b"@@@@" * 8, np.float32).reshape(2, 4), False)  # all letters
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, values_NE: npt.NDArray[np.float32], text: bool
 ) -> None:

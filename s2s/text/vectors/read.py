@@ -114,15 +114,24 @@ def _refuse_other_formats(path: str | Path, start: bytes) -> None:
 
 
 def _is_binary(start: bytes, size: int) -> bool:
-    """Whether what follows a first line of count and size is binary: no text line, and no text at all."""
+    """Whether what follows a first line of count and size is binary: no text line, and no text at all.
+
+    Numbers whose bytes happen to be letters are told from a broken line of text by this: nothing in it is a number.
+    """
     line = start.partition(b"\n")[0].rstrip(b"\r \t").replace(b"\t", b" ")
+    _, *fields = line.rsplit(b" ", size)
+    numbers = sum(map(_is_number, fields))
+    if fields and numbers == size:
+        return False
+    no_text = bool(_CONTROLS.search(start)) or "\ufffd" in start.decode("utf-8", errors="replace")[:-1]
+    return no_text or (bool(fields) and not numbers)
+
+
+def _is_number(field: bytes) -> bool:
     try:
-        _, *numbers = line.rsplit(b" ", size)
-        if len(numbers) == size and all(np.isfinite(float(number)) for number in numbers):
-            return False
+        return bool(np.isfinite(float(field)))
     except ValueError:
-        pass
-    return bool(_CONTROLS.search(start)) or "\ufffd" in start.decode("utf-8", errors="replace")[:-1]
+        return False
 
 
 def _text_records(path: str | Path, file: io.BufferedReader, size: int) -> Iterator[_Record]:
