@@ -11,6 +11,9 @@ from collections.abc import Callable
 MOST_CALLERS = 10_000  # whose buckets are remembered; beyond, those not heard of for longest get a full one
 
 
+ROUNDING = 1e-7  # of an allowance: who waited as long as was said is not sent away for want of less
+
+
 class Rate:
     """An allowance of `limit` a minute for each caller; -1: none is counted. Memory is bounded."""
 
@@ -27,6 +30,7 @@ class Rate:
         left, then = self._left.pop(caller, (float(self.limit), now))
         left = min(self.limit, left + (now - then) * self.limit / 60)
         missing = amount - left
+        missing = 0.0 if missing < ROUNDING else missing
         self._left[caller] = (left if missing > 0 else left - amount, now)
         while len(self._left) > MOST_CALLERS:
             self._left.popitem(last=False)

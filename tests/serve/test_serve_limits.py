@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from serve_stub import Reversing
 
@@ -22,6 +22,7 @@ class Clock:
         return self.now
 
 
+@example(4, [(4.872613790416502, 37), (1.0, 16)])  # a rounding error short of what was promised
 @given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 100), st.integers(1, 50)), max_size=40))
 def test_no_stretch_of_time_gets_more_than_its_share(limit: int, asked: list[tuple[float, int]]) -> None:
     clock = Clock()
