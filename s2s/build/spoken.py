@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from s2s.build.folder import RunFolder
 from s2s.build.likelihood import perplexity
 from s2s.build.load import Device, load_translator
 from s2s.build.replies import Asked, replies_text, reply_scores
-from s2s.build.say import say
+from s2s.build.say import drawn_if_possible, say
 from s2s.build.speech import latent_facts, predict
 from s2s.corpus.batch import plan_epoch
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples
 from s2s.corpus.dialogue.read import Dialogue
-from s2s.errors import MissingExtraError
 from s2s.evaluation.kneser_ney import KneserNey
 from s2s.models import HRED
 from s2s.text.tokenizer import Tokenizer
@@ -143,17 +143,15 @@ def finish_dialogues(path: Path, corpus: DialogueCorpus | None, console: Console
         write_json(folder.scores, scores)
         say(console, spoken_text(scores))
     if config.training.plots:
-        try:
-            plots.learning_curve(
-                folder.plots / "learning-curve.png",
-                folder.log_lines(),
-                metric=config.training.metric,
-                title=translator.name,
-            )
-            say(console, f"pictures: {folder.plots}")
-        except MissingExtraError as missing:
-            say(console, f"no pictures: {missing}")
+        drawn_if_possible(partial(_draw, folder, translator, console), console)
     write_text(folder.card, _card(translator, scores))
+
+
+def _draw(folder: RunFolder, translator: Translator, console: Console) -> None:
+    metric = translator.config.training.metric
+    path = folder.plots / "learning-curve.png"
+    plots.learning_curve(path, folder.log_lines(), metric=metric, title=translator.name)
+    say(console, f"pictures: {folder.plots}")
 
 
 def spoken_text(scores: Mapping[str, Any]) -> str:
