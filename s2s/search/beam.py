@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from s2s.kernels.likeliest import likeliest
 from s2s.search.hypothesis import Hypothesis, LengthPenalty, ranked
 from s2s.search.limits import Limits, Rules
 from s2s.search.required import Candidates, Required
@@ -52,9 +53,7 @@ def beam(
     token_R = torch.full((len(plan.room) * width,), limits.bos, device=device)
     while True:
         logits_RV, state = model.step(token_R, state, memory)
-        log_p_BKV = log_softmax(logits_RV).view(len(beams.sentences), width, -1)
-        beams.rules.apply(log_p_BKV, beams.tokens_BKL)
-        parent_BK, keep = _extend(beams, log_p_BKV, plan)
+        parent_BK, keep = _extend(beams, logits_RV.view(len(beams.sentences), width, -1), plan)
         if not keep:
             break
         offset_B1 = torch.arange(parent_BK.shape[0], device=device).unsqueeze(1) * width
@@ -90,6 +89,10 @@ class _Plan:
         """k, the width of one group."""
         return self.width // self.groups
 
+    def candidates(self, vocabulary: int) -> int:
+        """C: at most k of the candidates end a sentence, so twice as many always leave k that go on."""
+        return min(2 * self.size, self.size * vocabulary)
+
     def columns(self, group: int) -> slice:
         return slice(group * self.size, (group + 1) * self.size)
 
@@ -118,6 +121,11 @@ class _Beams:
         done: list[list[list[Hypothesis]]] = [[[] for _ in range(plan.groups)] for _ in range(count)]
         return cls(list(range(count)), tokens, score_BK, gains, rules, required, done)
 
+    @property
+    def simple(self) -> bool:
+        """The choice needs nothing but the logits, the scores so far and the tokens that are always forbidden."""
+        return self.rules.simple and self.required is None and self.gains_BKL is None
+
     def select(self, keep: list[int], index_B: Tensor) -> _Beams:
         """Those of the given sentences."""
         return replace(
@@ -135,40 +143,62 @@ class _Beams:
         return None if self.gains_BKL is None else [*self.gains_BKL[row, column].tolist(), *last]
 
 
-def _extend(beams: _Beams, log_p_BKV: Tensor, plan: _Plan) -> tuple[Tensor, list[int]]:
+def _extend(beams: _Beams, logits_BKV: Tensor, plan: _Plan) -> tuple[Tensor, list[int]]:
     """Grow every hypothesis by one token and store those that end.
 
     Returns the parent (B, K) of each new one, and the batch rows that go on.
     """
-    chosen = []
-    used_BV = torch.zeros_like(log_p_BKV[:, 0]) if plan.groups > 1 else None
-    for group in range(plan.groups):
-        candidates = _candidates(beams, log_p_BKV, plan, group, used_BV)
-        ended_BC = candidates.token_BC == plan.limits.eos
-        _collect_ended(beams, candidates, ended_BC, log_p_BKV, plan, group)
-        order_BK = ended_BC.to(torch.int8).sort(dim=1, stable=True).indices[:, : plan.size]
-        score_BC = candidates.score_BC.masked_fill(ended_BC, -torch.inf)
-        picked = Candidates(*(part.gather(1, order_BK) for part in (score_BC, *candidates[1:])))
-        if used_BV is not None:
-            used_BV.scatter_add_(1, picked.token_BC, (~picked.score_BC.isneginf()).to(used_BV.dtype))
-        chosen.append(picked)
-    picked = (
-        chosen[0] if len(chosen) == 1 else Candidates(*(torch.cat(parts, 1) for parts in zip(*chosen, strict=True)))
-    )
+    if plan.groups == 1 and beams.simple:
+        picked, log_p_BKV = _picked(beams, _likeliest(beams, logits_BKV, plan), None, plan, 0), None
+    else:
+        log_p_BKV = log_softmax(logits_BKV)
+        beams.rules.apply(log_p_BKV, beams.tokens_BKL)
+        picked = _picked_by_groups(beams, log_p_BKV, plan)
     dead = _dead(picked.score_BC, plan)
     _cut_off(beams, dead, plan)
     _append(beams, log_p_BKV, picked)
     return picked.parent_BC, _going_on(beams, dead, plan)
 
 
-def _append(beams: _Beams, log_p_BKV: Tensor, picked: Candidates) -> None:
+def _picked_by_groups(beams: _Beams, log_p_BKV: Tensor, plan: _Plan) -> Candidates:
+    """What each group grows into, one after the other."""
+    chosen = []
+    used_BV = torch.zeros_like(log_p_BKV[:, 0]) if plan.groups > 1 else None
+    for group in range(plan.groups):
+        candidates = _candidates(beams, log_p_BKV, plan, group, used_BV)
+        picked = _picked(beams, candidates, log_p_BKV, plan, group)
+        if used_BV is not None:
+            used_BV.scatter_add_(1, picked.token_BC, (~picked.score_BC.isneginf()).to(used_BV.dtype))
+        chosen.append(picked)
+    return chosen[0] if len(chosen) == 1 else Candidates(*(torch.cat(parts, 1) for parts in zip(*chosen, strict=True)))
+
+
+def _picked(beams: _Beams, candidates: Candidates, log_p_BKV: Tensor | None, plan: _Plan, group: int) -> Candidates:
+    """The first k of a group that go on; those that end before them are stored."""
+    ended_BC = candidates.token_BC == plan.limits.eos
+    _collect_ended(beams, candidates, ended_BC, log_p_BKV, plan, group)
+    order_BK = ended_BC.to(torch.int8).sort(dim=1, stable=True).indices[:, : plan.size]
+    score_BC = candidates.score_BC.masked_fill(ended_BC, -torch.inf)
+    return Candidates(*(part.gather(1, order_BK) for part in (score_BC, *candidates[1:])))
+
+
+def _append(beams: _Beams, log_p_BKV: Tensor | None, picked: Candidates) -> None:
     score_BK, parent_BK, token_BK = picked
     index = parent_BK.unsqueeze(-1).expand(-1, -1, beams.tokens_BKL.shape[2])
     beams.score_BK = score_BK
     beams.tokens_BKL = torch.cat([beams.tokens_BKL.gather(1, index), token_BK.unsqueeze(-1)], -1)
     if beams.gains_BKL is not None:
+        assert log_p_BKV is not None
         gain_BK = log_p_BKV.flatten(1).gather(1, parent_BK * log_p_BKV.shape[2] + token_BK)
         beams.gains_BKL = torch.cat([beams.gains_BKL.gather(1, index), gain_BK.unsqueeze(-1)], -1)
+
+
+def _likeliest(beams: _Beams, logits_BKV: Tensor, plan: _Plan) -> Candidates:
+    """The best children of all hypotheses of a sentence, where no rule asks for the probability of each."""
+    vocabulary = logits_BKV.shape[2]
+    count = plan.candidates(vocabulary)
+    score_BC, flat_BC = likeliest(logits_BKV, beams.score_BK, count, beams.rules.forbidden)
+    return Candidates(score_BC, flat_BC // vocabulary, flat_BC % vocabulary)
 
 
 def _candidates(beams: _Beams, log_p_BKV: Tensor, plan: _Plan, group: int, used_BV: Tensor | None) -> Candidates:
@@ -178,9 +208,7 @@ def _candidates(beams: _Beams, log_p_BKV: Tensor, plan: _Plan, group: int, used_
     if beams.required is not None:
         return beams.required.candidates(total_BKV, beams.tokens_BKL, plan.limits.eos)
     ranking = total_BKV if used_BV is None else total_BKV - plan.diversity * used_BV.unsqueeze(1)
-    # At most k of the candidates end a sentence, so twice as many always leave k that go on.
-    count = min(2 * plan.size, total_BKV.shape[1] * total_BKV.shape[2])
-    score_BC, flat_BC = ranking.flatten(1).topk(count, dim=1)
+    score_BC, flat_BC = ranking.flatten(1).topk(plan.candidates(total_BKV.shape[2]), dim=1)
     if used_BV is not None:
         score_BC = total_BKV.flatten(1).gather(1, flat_BC)
     vocabulary = log_p_BKV.shape[2]
@@ -188,7 +216,7 @@ def _candidates(beams: _Beams, log_p_BKV: Tensor, plan: _Plan, group: int, used_
 
 
 def _collect_ended(
-    beams: _Beams, candidates: Candidates, ended_BC: Tensor, log_p_BKV: Tensor, plan: _Plan, group: int
+    beams: _Beams, candidates: Candidates, ended_BC: Tensor, log_p_BKV: Tensor | None, plan: _Plan, group: int
 ) -> None:
     """Store the hypotheses whose end of sentence is among the k first candidates of their group."""
     score_BC, parent_BC, _ = candidates
@@ -198,6 +226,7 @@ def _collect_ended(
     words = beams.tokens_BKL[rows, parents].tolist()
     ends: list[list[float]] = [[]] * len(words)
     if beams.gains_BKL is not None:
+        assert log_p_BKV is not None
         ends = log_p_BKV[rows, parents, plan.limits.eos].unsqueeze(1).tolist()
     scores = score_BC[rows, columns].tolist()
     for row, parent, tokens, logp, end in zip(rows.tolist(), parents.tolist(), words, scores, ends, strict=True):

@@ -82,13 +82,18 @@ class Rules:
             padded(limits.banned, device, right=True) if any(map(len, limits.banned)) else None,
         )
 
+    @property
+    def simple(self) -> bool:
+        """Nothing but forbidden tokens, which are the same at each step."""
+        return not self.no_repeat and self.shortest_B is self.prefix_BP is self.banned_BPN is None
+
     def select(self, index_B: Tensor) -> Rules:
         """The rules of the given sentences."""
 
         def rows(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor[index_B]
 
-        if self.shortest_B is self.prefix_BP is self.banned_BPN is None:
+        if self.simple:
             return self
         return replace(
             self, shortest_B=rows(self.shortest_B), prefix_BP=rows(self.prefix_BP), banned_BPN=rows(self.banned_BPN)

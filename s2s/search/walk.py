@@ -10,13 +10,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from s2s.kernels.likeliest import likeliest
 from s2s.search.hypothesis import Hypothesis, LengthPenalty
 from s2s.search.limits import Limits, Rules
 from s2s.search.sampling import Sampling, draw, uniform_numbers
 from s2s.search.stepper import MemoryT, StateT, Stepper, device_of, log_softmax
 
-Choose = Callable[[Tensor, list[int], int], tuple[Tensor, Tensor]]
-"""From log-probabilities (B, K, V), the numbers of the sentences and the position: tokens (B, K) and their own."""
+Choose = Callable[[Tensor, Rules, "_Written", int], tuple[Tensor, Tensor]]
+"""From logits (B, K, V), the rules, what is written and the position: tokens (B, K) and their log-probabilities."""
 
 
 def greedy(
@@ -28,12 +29,15 @@ def greedy(
 ) -> list[Hypothesis]:
     """The likeliest next token at each step; one hypothesis a sentence, in the order of the memory."""
 
-    def likeliest(log_p_BKV: Tensor, sentences: list[int], position: int) -> tuple[Tensor, Tensor]:
-        del sentences, position
-        gain_BK, token_BK = log_p_BKV.max(-1)
-        return token_BK, gain_BK
+    def best(logits_B1V: Tensor, rules: Rules, written: _Written, position: int) -> tuple[Tensor, Tensor]:
+        if rules.simple:
+            none_B1 = logits_B1V.new_zeros(len(logits_B1V), 1)
+            gain_B1, token_B1 = likeliest(logits_B1V, none_B1, 1, rules.forbidden)
+        else:
+            gain_B1, token_B1 = _log_p(logits_B1V, rules, written, position).max(-1)
+        return token_B1, gain_B1
 
-    return [one for (one,) in _walk(model, memory, limits, 1, likeliest, penalty)]
+    return [one for (one,) in _walk(model, memory, limits, 1, best, penalty)]
 
 
 def sample(
@@ -54,8 +58,9 @@ def sample(
     room = limits.room()
     uniform = uniform_numbers(sampling.seed, range(len(room)) if numbers is None else numbers, count, room)
 
-    def drawn(log_p_BKV: Tensor, sentences: list[int], position: int) -> tuple[Tensor, Tensor]:
-        token_BK = draw(log_p_BKV, uniform[sentences, :, position].to(log_p_BKV), sampling)
+    def drawn(logits_BKV: Tensor, rules: Rules, written: _Written, position: int) -> tuple[Tensor, Tensor]:
+        log_p_BKV = _log_p(logits_BKV, rules, written, position)
+        token_BK = draw(log_p_BKV, uniform[written.sentences, :, position].to(log_p_BKV), sampling)
         return token_BK, log_p_BKV.gather(-1, token_BK.unsqueeze(-1)).squeeze(-1)
 
     return _walk(model, memory, limits, count, drawn, penalty)
@@ -86,9 +91,8 @@ def _walk(
     found: list[list[Hypothesis]] = [[] for _ in room]
     for position in range(max(room) + 1):
         logits_RV, state = model.step(token_R, state, memory)
-        log_p_BKV = log_softmax(logits_RV).view(len(written.sentences), count, -1)
-        rules.apply(log_p_BKV, written.tokens_BKT[:, :, :position])
-        token_BK, gain_BK = choose(log_p_BKV, written.sentences, position)
+        logits_BKV = logits_RV.view(len(written.sentences), count, -1)
+        token_BK, gain_BK = choose(logits_BKV, rules, written, position)
         written.tokens_BKT[:, :, position] = token_BK
         written.gains_BKT[:, :, position] = gain_BK
         going_BK = going_BK & (token_BK != limits.eos) & (position < room_B1)
@@ -124,6 +128,13 @@ class _Written(NamedTuple):
             if not stay:
                 tokens, gains = self.tokens_BKT[row].tolist(), self.gains_BKT[row].tolist()
                 yield sentence, zip(tokens, gains, strict=True)
+
+
+def _log_p(logits_BKV: Tensor, rules: Rules, written: _Written, position: int) -> Tensor:
+    """-inf where a token may not stand."""
+    log_p_BKV = log_softmax(logits_BKV)
+    rules.apply(log_p_BKV, written.tokens_BKT[:, :, :position])
+    return log_p_BKV
 
 
 def _tables(sentences: int, count: int, positions: int, device: torch.device) -> tuple[Tensor, Tensor]:

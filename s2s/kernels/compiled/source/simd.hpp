@@ -138,6 +138,16 @@ template <> inline void store<bf16>(bf16* p, vfloat x, int n) {
 // Of a NaN and a number, both give the second argument.
 template <class W> inline W larger(W a, W b) { return a > b ? a : b; }
 template <class W> inline W smaller(W a, W b) { return a < b ? a : b; }
+template <class T> inline T largest_of(V<T> x) {
+    T out = x[0];
+    for (int i = 1; i < LANES<T>; ++i) out = x[i] > out ? x[i] : out;
+    return out;
+}
+template <class T> inline T sum_of(V<T> x) {
+    T out = 0;
+    for (int i = 0; i < LANES<T>; ++i) out += x[i];
+    return out;
+}
 inline vdouble magnitude(vdouble x) { return x < 0 ? -x : x; }
 template <class W> inline W relu(W x) { return x < 0 ? W{} : x; }
 

@@ -5,17 +5,6 @@
 
 namespace s2s {
 
-template <class T> inline T largest_of(V<T> x) {
-    T out = x[0];
-    for (int i = 1; i < LANES<T>; ++i) out = x[i] > out ? x[i] : out;
-    return out;
-}
-template <class T> inline T sum_of(V<T> x) {
-    T out = 0;
-    for (int i = 0; i < LANES<T>; ++i) out += x[i];
-    return out;
-}
-
 // One row: z + bias = x; nll = log sum e^x - x_y, spread = log sum e^x - mean x;
 // z <- softmax(x) - (1 - e) onehot(y) - e / V, which is added to d_bias before it is rounded.
 template <class S, class T = typename StateOf<S>::type>
