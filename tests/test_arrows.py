@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "corpus": {"text", "resources"},
     "tasks": {"corpus"},
     "text": set(),
-    "search": set(),
+    "search": {"kernels"},
     "config": set(),
     "evaluation": {"metrics", "plots"},
     "metrics": set(),

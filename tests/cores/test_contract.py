@@ -299,3 +299,17 @@ def test_autocast_to_bfloat16(name: str, backend: Backend, row_lengths: tuple[in
         assert all(grad is None or grad.isfinite().all() for grad in grads)
         results.append((out_BTO.float(), *final))
     close(results[1], results[0], rtol=0.05, atol=0.05)
+
+
+@every_case
+def test_a_layer_in_bfloat16(name: str, backend: Backend) -> None:
+    """Weights, inputs and states all in bfloat16, as `module.bfloat16()` makes them."""
+    module = layer(name, backend, (8, 16), dtype=torch.float32)
+    x_BTI = randn(BATCH, TIME, 8, dtype=torch.float32)
+    expected_BTO, expected = module(x_BTI, lengths())
+    module.bfloat16()
+    out_BTO, final = module(x_BTI.bfloat16().requires_grad_(), lengths())
+    assert all(part.dtype == torch.bfloat16 for part in (out_BTO, *final))
+    close(tuple(part.float() for part in (out_BTO, *final)), (expected_BTO, *expected), rtol=0.1, atol=0.1)
+    grads = torch.autograd.grad(out_BTO.float().square().mean(), list(module.parameters()), allow_unused=True)
+    assert all(grad is None or (grad.dtype == torch.bfloat16 and bool(grad.isfinite().all())) for grad in grads)
