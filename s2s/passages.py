@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, assert_never
 
@@ -50,9 +50,13 @@ class Passage:
         """
         if len(self.pieces) == 1:
             return list(self.answers[0])
+        return [self._join([found for (found,) in way.answers]) for way in self.ways()]
+
+    def ways(self) -> list[Passage]:
+        """The same with answer k of each piece alone (of one that has fewer: its best), for each k."""
         ranks = range(max(map(len, self.answers)))
-        rows = [[found[rank] if rank < len(found) else found[0] for found in self.answers] for rank in ranks]
-        return [self._join(row) for row in rows]
+        rows = [[[found[rank] if rank < len(found) else found[0]] for found in self.answers] for rank in ranks]
+        return [replace(self, answers=row) for row in rows]
 
     def _join(self, row: Sequence[Translation]) -> Translation:
         texts = [found.text + gap_behind(piece, found.text) for piece, found in zip(self.pieces, row, strict=True)]
@@ -96,7 +100,7 @@ def translate_passages(
         first: number of the first piece in the stream.
     """
     own = [Constraints()] * len(texts) if constraints is None else constraints
-    cut = _cut(translator, texts, wish.split)
+    cut = cut_texts(translator, texts, wish.split)
     cut = [
         parts if one == Constraints() else [Piece(text, "")] for parts, text, one in zip(cut, texts, own, strict=True)
     ]
@@ -116,7 +120,8 @@ def translate_passages(
     return [Passage(parts, _sizes(translator, parts), [next(answers) for _ in parts]) for parts in cut]
 
 
-def _cut(translator: Translator, texts: Sequence[str], split: Split) -> list[list[Piece]]:
+def cut_texts(translator: Translator, texts: Sequence[str], split: Split) -> list[list[Piece]]:
+    """Each text in the pieces that the model reads; see `Wish.split`."""
     whole = [[Piece(text, "")] for text in texts]
     most = translator.config.data.max_source
 
@@ -143,14 +148,14 @@ def _sizes(translator: Translator, parts: Sequence[Piece]) -> list[int]:
     return [len(ids) for ids in translator.source.encode_batch([piece.text + piece.gap for piece in parts])]
 
 
-def align_passages(translator: Translator, passages: Sequence[Passage]) -> list[Links]:
+def align_passages(translator: Translator, passages: Sequence[Passage], *, every_source: bool = False) -> list[Links]:
     """The word alignment of each text with its best joined answer; see `scoring.align_pairs`."""
     pairs = [
         Pair(piece.text, found[0].text)
         for passage in passages
         for piece, found in zip(passage.pieces, passage.answers, strict=True)
     ]
-    links = iter(align_pairs(translator, pairs))
+    links = iter(align_pairs(translator, pairs, every_source=every_source))
     return [_joined_links(passage, [next(links) for _ in passage.pieces]) for passage in passages]
 
 

@@ -76,10 +76,13 @@ def score_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
 
 
 @torch.inference_mode()
-def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None) -> list[Links]:
+def align_pairs(
+    translator: Translator, pairs: Sequence[Pair], *, batch_size: int | None = None, every_source: bool = False
+) -> list[Links]:
     """The word alignment of each pair by attention: for each target word the source word that it looks at most.
 
     A word's weight is the largest of its tokens' weights. A pair with an empty side or beyond `LARGEST` has no links.
+    `every_source`: a source word that no target word looks at most is linked to the one that looks at it most.
 
     Raises:
         ValueError: the model has no attention.
@@ -93,7 +96,7 @@ def align_pairs(translator: Translator, pairs: Sequence[Pair], *, batch_size: in
         answers = [(place, one.target) for place, one in enumerate(examples)]
         found = translator.members.attention([one.source for one in examples], answers)
         for row, weights_TS in zip(rows, found, strict=True):
-            result[row] = _links(weights_TS[:-1], sources[row], targets[row])
+            result[row] = _links(weights_TS[:-1], sources[row], targets[row], every_source=every_source)
     return result
 
 
@@ -113,15 +116,27 @@ def _batches(
         yield [fitting[place][0] for place in chosen], [fitting[place][1] for place in chosen]
 
 
-def _links(weights_TS: Tensor, source: Sequence[int | None], target: Sequence[int | None]) -> Links:
+def _links(
+    weights_TS: Tensor, source: Sequence[int | None], target: Sequence[int | None], *, every_source: bool
+) -> Links:
+    links = {(of, word) for word, of in _strongest(weights_TS, target, source).items()}
+    if every_source:
+        looked_at = {of for of, _ in links}
+        columns = _strongest(weights_TS.T, source, target)
+        links |= {(of, word) for of, word in columns.items() if of not in looked_at}
+    return sorted(links)
+
+
+def _strongest(weights: Tensor, rows: Sequence[int | None], columns: Sequence[int | None]) -> dict[int, int]:
+    """For each word of the rows that of the columns with the largest weight, the first one of equal ones."""
     best: dict[int, tuple[float, int]] = {}
-    words = [(place, word) for place, word in enumerate(source) if word is not None]
-    for row, word in zip(weights_TS.tolist(), target, strict=True):
+    words = [(place, word) for place, word in enumerate(columns) if word is not None]
+    for row, word in zip(weights.tolist(), rows, strict=True):
         if word is None or not words:
             continue
         found = max((row[place], -of) for place, of in words)
         best[word] = max(best.get(word, found), found)
-    return sorted((-of, word) for word, (_, of) in best.items())
+    return {word: -of for word, (_, of) in best.items()}
 
 
 def pharaoh(links: Links) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .directions import AUTO, Direction
+from .lines import Whole
 from .markup import Page
 from .refusal import Refusal
 from .service import Service
@@ -42,22 +43,26 @@ async def answers_to(service: Service, wish: Wish) -> list[Answer]:
     pages = await asyncio.to_thread(lambda: [Page(text) for text in wish.texts]) if wish.markup else []
     prose = [page.texts for page in pages] if wish.markup else [[text] for text in wish.texts]
     found = await _directions(service, wish, prose)
-    ranked: list[list[list[str]]] = [[] for _ in wish.texts]  # of each text, of each part of it
+    ranked: list[list[list[Whole]]] = [[] for _ in wish.texts]  # of each text, of each part of it
+    linked = any(page.marked for page in pages)
     for direction in {one.source: one for one, _ in found}.values():
         places = [place for place, (own, _) in enumerate(found) if own.source == direction.source]
         parts = [part for place in places for part in prose[place]]
-        answers = iter(await service.translate(direction, parts, n_best=wish.n_best, glossary=wish.glossary))
+        answers = iter(
+            await service.translate(direction, parts, n_best=wish.n_best, glossary=wish.glossary, linked=linked)
+        )
         for place in places:
             ranked[place] = [next(answers) for _ in prose[place]]
-    whole = (
-        [_filled(page, own) for page, own in zip(pages, ranked, strict=True)] if pages else [own[0] for own in ranked]
-    )
+    if wish.markup:
+        whole = await asyncio.to_thread(lambda: [_filled(*one) for one in zip(pages, ranked, strict=True)])
+    else:
+        whole = [[one.text for one in own[0]] for own in ranked]
     return [
         Answer(own, direction.source, confidence) for own, (direction, confidence) in zip(whole, found, strict=True)
     ]
 
 
-def _filled(page: Page, ranked: Sequence[Sequence[str]]) -> list[str]:
+def _filled(page: Page, ranked: Sequence[Sequence[Whole]]) -> list[str]:
     """The distinct versions of a page, best first: version k has answer k of each text, or its best."""
     ranks = range(max(map(len, ranked), default=1))
     rows = ([own[rank] if rank < len(own) else own[0] for own in ranked] for rank in ranks)

@@ -1,4 +1,4 @@
-"""POST /attention: what a model looked at while it wrote a translation, by sentences; the page at / shows it."""
+"""POST /attention: what a model looked at while it wrote a translation, line by line; the page at / shows it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-
-from s2s.text.sentences import sentences
 
 from .body import read_model
 from .libretranslate import Error
@@ -51,7 +49,7 @@ class SentenceAttention(BaseModel):
 
 
 class AttentionReply(BaseModel):
-    """The sentences in order; those without anything to show (the model has no attention, too long) are left out."""
+    """What the model read at once, mostly lines, in order; those without anything to show (too long) are left out."""
 
     sentences: list[SentenceAttention]
 
@@ -75,24 +73,20 @@ def attention(service: Service) -> APIRouter:
         if translator is None:
             return AttentionReply(sentences=[])
         found = await service.work(lambda: [translator.attention(*pair) for pair in pairs])
-        return AttentionReply(sentences=[_rounded(one) for one in found if one is not None])
+        return AttentionReply(sentences=[_rounded(one) for own in found for one in own])
 
     return router
 
 
 def pairs_of(text: str, translation: str) -> list[tuple[str, str]]:
-    """The sentences of a text with their translations; whole lines where a line has fewer or more than its translation.
+    """The lines of a text with their translations, without blank ones.
 
     Raises Refusal (400) when the numbers of lines differ.
     """
     lines, written = BREAK.split(text)[::2], BREAK.split(translation)[::2]
     if len(lines) != len(written):
         raise Refusal(400, f"Invalid request: q has {len(lines)} lines and translation {len(written)}")
-    pairs: list[tuple[str, str]] = []
-    for line, own in zip(lines, written, strict=True):
-        before, after = ([piece.text for piece in sentences(side)] for side in (line, own))
-        pairs += zip(before, after, strict=True) if len(before) == len(after) else [(line.strip(), own.strip())]
-    return [pair for pair in pairs if not any(map(blank, pair))]
+    return [pair for pair in zip(lines, written, strict=True) if not any(map(blank, pair))]
 
 
 def _rounded(found: Attention) -> SentenceAttention:

@@ -67,6 +67,11 @@ class Operator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
 
+    def start(self) -> None:
+        """Let the runs answer once before `/ready` says that they do."""
+        self._service.warming = True
+        self._start(self._warm())
+
     def stop(self) -> None:
         """Finish what was taken in, refuse what comes, then end; asked again, end at once."""
         if self._service.draining:
@@ -83,6 +88,10 @@ class Operator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _warm(self) -> None:
+        await self._service.warm(self._service.runs)
+        self._service.warming = False
+
     async def _stop(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE_SECONDS):
@@ -94,7 +103,9 @@ class Operator:
             return
         async with self._reloading:
             try:
-                self._service.serve(await asyncio.to_thread(self._again))
+                runs = await asyncio.to_thread(self._again)
+                await self._service.warm(runs)
+                self._service.serve(runs)
             except Exception as error:
                 log.error(
                     "the runs could not be loaded anew, those from before go on: %s",
@@ -132,6 +143,7 @@ def listen(
 
 
 async def _serve(server: Server, operator: Operator, listener: socket.socket) -> None:
+    operator.start()
     handlers = {signal.SIGINT: operator.stop, signal.SIGTERM: operator.stop}
     if sys.platform != "win32":
         handlers[signal.SIGHUP] = operator.reload

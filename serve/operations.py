@@ -13,10 +13,10 @@ def operations(service: Service) -> APIRouter:
     """The routes over a service."""
     router = APIRouter(tags=["Operations"])
 
-    @router.get("/ready", summary="Whether requests are taken in (503 while the server stops)")
+    @router.get("/ready", summary="Whether requests are taken in (503 before the first answer and while it stops)")
     async def ready() -> JSONResponse:
-        if service.draining:
-            return JSONResponse({"status": "draining"}, status_code=503)
+        if service.draining or service.warming:
+            return JSONResponse({"status": "draining" if service.draining else "starting"}, status_code=503)
         return JSONResponse({"status": "ready"})
 
     @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
+Links: TypeAlias = Sequence[tuple[int, int]]
+"""(word of a text, word of its translation) in any number: words are what white space separates, counted from 0."""
+
 
 class Translation(Protocol):
     """One hypothesis for one line."""
@@ -14,7 +17,9 @@ class Translation(Protocol):
     def text(self) -> str: ...
 
     @property
-    def score(self) -> float: ...
+    def links(self) -> Links | None:
+        """Which words belong together; None where nobody asked, or the model can't tell."""
+        ...
 
 
 class Attention(Protocol):
@@ -48,19 +53,25 @@ class Translator(Protocol):
         ...
 
     def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        required: Sequence[Sequence[str]] | None = None,
+        linked: bool = False,
     ) -> Sequence[Sequence[Translation]]:
         """N lines in, N lists out, each with one to n_best hypotheses, best first. No line holds a line break.
 
-        `required` has for each line the words that its hypotheses hold. Raises UserError for one that the model can't
-        write.
+        `required` has for each line the words that its hypotheses hold. `linked` asks for their links. Raises UserError
+        for a word that the model can't write.
         """
         ...
 
-    def attention(self, source: str, target: str) -> Attention | None:
-        """What the model looks at while it writes `target` as the translation of `source`, both one sentence.
+    def attention(self, source: str, target: str) -> Sequence[Attention]:
+        """What the model looks at while it writes `target` as the translation of `source`, both one line.
 
-        None where there is nothing to show: no attention in the model, or too much to show.
+        One map, or one a sentence where the line is too long for the model; none where there is nothing to show: no
+        attention in the model, or too much to show.
         """
         ...
 

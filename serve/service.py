@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ from .detection import Detector
 from .directions import Direction, Directions
 from .gate import Gate
 from .keys import Keys
-from .lines import blank, translate_texts
+from .lines import Whole, blank, translate_texts
 from .metrics import Metrics
 from .protocols import Run, Speaker, Translation, Translator
 from .refusal import Refusal
@@ -27,6 +28,8 @@ from .speakers import by_name
 from .traffic import note
 
 Answer = TypeVar("Answer")
+GREETING = "Hello, 1 2 3."
+log = logging.getLogger("s2s.serve")
 
 
 class Service:
@@ -49,7 +52,7 @@ class Service:
         self.metrics = Metrics()
         self._batcher = Batcher(bounds, self.metrics)
         self.metrics.measure(lambda: self._batcher.waiting)
-        self.draining = False
+        self.warming = self.draining = False
 
     def serve(self, runs: Sequence[Run]) -> None:
         """Answer with these runs from now on; what was asked before is still answered by those from before.
@@ -61,6 +64,18 @@ class Service:
         directions = Directions([run for run in runs if not isinstance(run, Speaker)])
         self.speakers = by_name([run for run in runs if isinstance(run, Speaker)])
         self.directions = directions
+        self.runs = runs
+
+    async def warm(self, runs: Sequence[Run]) -> None:
+        """Let each run answer once, in the thread that will ask it: a first answer takes longer than those after it.
+
+        What goes wrong is left to the requests, which say so.
+        """
+        for run in runs:
+            try:
+                await self.work(partial(_greet, run))
+            except Exception:
+                log.exception("the run %s could not answer its first text", run.name)
 
     async def drain(self) -> None:
         """Take nothing in any more, and come back when all that was taken in is worked off."""
@@ -82,26 +97,27 @@ class Service:
         *,
         n_best: int = 1,
         glossary: Mapping[str, str] | None = None,
-    ) -> list[list[str]]:
+        linked: bool = False,
+    ) -> list[list[Whole]]:
         """For each text up to n_best different translations, best first; a blank text gives "".
 
-        Its lines share batches with those of other requests. Raises Refusal: 400 for what the run can't do, 503 for a
-        full queue and for a request that took too long.
+        `linked`: with the words that belong together. Lines share batches with those of other requests. Raises Refusal:
+        400 for what the run can't do, 503 for a full queue and for a request that took too long.
         """
         translator = direction.translator
         if translator is None:
-            return [["" if blank(text) else text] for text in texts]
+            return [[Whole("" if blank(text) else text)] for text in texts]
 
         async def ask(
             lines: Sequence[str], required: Sequence[Sequence[str]] | None
         ) -> Sequence[Sequence[Translation]]:
             items = list(zip(lines, required or repeat(()), strict=False))
-            work, sizes = partial(_answers, translator, n_best), list(map(len, lines))
+            work, sizes = partial(_answers, translator, n_best, linked), list(map(len, lines))
             if translator.draws:
                 (answers,) = await self._batcher.ask(object(), lambda all_: [work(all_[0])], [items], [sum(sizes)])
                 return cast(Sequence[Sequence[Translation]], answers)
             # What is asked of words that must be there is searched for in another way: apart from the rest.
-            return await self._batcher.ask((id(translator), n_best, required is not None), work, items, sizes)
+            return await self._batcher.ask((id(translator), n_best, linked, required is not None), work, items, sizes)
 
         with self._patience():
             async with asyncio.timeout(self.settings.timeout):
@@ -139,7 +155,16 @@ class Service:
             raise Refusal(400, f"Invalid request: alternatives ({alternatives}) exceeds limit ({limit})")
 
 
-def _answers(translator: Translator, n_best: int, items: Sequence[tuple[str, Sequence[str]]]) -> Sequence[object]:
+def _greet(run: Run) -> None:
+    if isinstance(run, Speaker):
+        run.reply([GREETING])
+    else:
+        run.translate([GREETING])
+
+
+def _answers(
+    translator: Translator, n_best: int, linked: bool, items: Sequence[tuple[str, Sequence[str]]]
+) -> Sequence[object]:
     """A batch of lines, each with the words that its answers must hold."""
     lines, required = [line for line, _ in items], [words for _, words in items]
-    return translator.translate(lines, n_best=n_best, required=required if any(required) else None)
+    return translator.translate(lines, n_best=n_best, required=required if any(required) else None, linked=linked)

@@ -180,3 +180,11 @@ class TestPassages:
         sources = {target: source for source, target in links}
         own = align_pairs(translator, [Pair("Ee", passage.answers[2][0].text)])[0]
         assert sources[len(words) - 1] == 3 + own[-1][0]
+
+
+def test_every_source_word_has_a_link_where_asked() -> None:
+    translator, pair = made("joey"), Pair("a b cd e f g h", "xy zv")
+    (usual,), (both,) = (align_pairs(translator, [pair], every_source=every) for every in (False, True))
+    assert len(usual) == 2
+    assert set(usual) < set(both)
+    assert {source for source, _ in both} == set(range(7))

@@ -21,7 +21,9 @@ def is_task(run: Path) -> bool:
     return bool(RunFolder(run).read()[0].data.task)
 
 
-_TEXTS_ONLY = ("systems", "data", "to", "beam", "batch_size", "output", "bootstrap", "own", "tables", "report")
+_TEXTS_ONLY = (
+    "systems", "data", "to", "beam", "batch_size", "output", "bootstrap", "own", "tables", "report", "precision"
+)  # fmt: skip
 """Words of `Wanted` that do nothing for sequence tasks."""
 
 

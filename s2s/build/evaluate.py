@@ -12,7 +12,7 @@ from rich.console import Console
 
 from s2s.build.apart import evaluate_dialogues, evaluate_tasks, is_task, speaks
 from s2s.build.folder import RunFolder
-from s2s.build.load import load_translator
+from s2s.build.load import Precision, load_translator
 from s2s.build.report import answer, drawings, one_line, write_report
 from s2s.build.testsets import TestSet, named_test_set, own_test_sets, system_of_file, trained_targets
 from s2s.build.words import split_search
@@ -37,6 +37,7 @@ class Wanted:
         systems: `NAME=FILE` of translations; the first run or system is what others are compared with.
         data: files of pairs; each run's own test set if empty.
         to: the language of their targets, of runs with several.
+        precision: of the output layer's product.
         bootstrap, seed, paired, trials: see `metrics.sampling.Sampling`.
         tokenize: what BLEU's words are cut with.
         own: metrics as `python:package.module:function`.
@@ -53,6 +54,7 @@ class Wanted:
     output: Path | None = None
     skip_bad: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Precision | None = None
     bootstrap: int | None = None
     seed: int | None = None
     paired: Literal["bs", "ar"] = "bs"
@@ -102,7 +104,8 @@ def evaluate_verb(wanted: Wanted, console: Console) -> tuple[dict[str, Any], str
         raise UserError("--vectors and --samples are of runs of dialogues; leave them out")
     bleu(wanted.tokenize)  # fails now if ever
     own = {word: load_metric(word) for word in wanted.own}
-    translators = [load_translator(run, device=wanted.device) for run in wanted.runs]
+    precision = wanted.precision or "float32"
+    translators = [load_translator(run, device=wanted.device, precision=precision) for run in wanted.runs]
     if wanted.to is not None:
         translators = [translator.to(wanted.to) for translator in translators]
     for translator in translators:  # checks the keys

@@ -17,13 +17,16 @@ from s2s.build.text import Tokenizers, load_tokenizers
 from s2s.config import Config
 from s2s.errors import UserError
 from s2s.models import HRED, Seq2Seq
+from s2s.models.compact import compact
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
 from s2s.training.checkpoint import load_weights
-from s2s.training.hardware import pick_device, set_threads
+from s2s.training.hardware import pick_device, pick_precision, set_threads
 from s2s.translator import Translator
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+"""Of the output layer's product, most of the arithmetic of an answer."""
 
 
 def make_translator(
@@ -62,11 +65,13 @@ def new_model(config: Config, tokenizers: Tokenizers) -> Seq2Seq | HRED:
     return build_model(config.model, source_vocabulary=source, target_vocabulary=target)
 
 
-def load_translator(path: Path, *, device: Device = "auto", threads: int | None = None) -> Translator:
+def load_translator(
+    path: Path, *, device: Device = "auto", threads: int | None = None, precision: Precision = "float32"
+) -> Translator:
     """The best model of a run.
 
     Raises:
-        UserError: the folder is no run, or its parts are missing, damaged or don't belong together.
+        UserError: the folder is no run, or its parts are missing, damaged or don't belong together; int8 on a GPU.
     """
     folder = RunFolder(path)
     config, about = folder.read()
@@ -81,7 +86,23 @@ def load_translator(path: Path, *, device: Device = "auto", threads: int | None 
     place = pick_device(device)
     model = new_model(config, tokenizers)
     check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
+    _lower(model, precision, place)
     return make_translator(folder, config, model.to(place).eval(), tokenizers, place)
+
+
+def _lower(model: Seq2Seq | HRED, precision: Precision, place: torch.device) -> None:
+    """Make the output layer multiply in this precision.
+
+    Raises:
+        UserError: int8 elsewhere than on a processor.
+    """
+    if precision == "int8" and place.type != "cpu":
+        raise UserError(
+            "precision 'int8' is for processors, and this model runs on a GPU; take bfloat16, or device cpu"
+        )
+    chosen = precision if precision == "int8" else pick_precision(precision, place)
+    if chosen in ("int8", "bfloat16"):
+        model.output = compact(model.output, chosen)
 
 
 def check_vocabulary(metadata: Mapping[str, Any], tokenizers: Tokenizers, folder: RunFolder) -> None:

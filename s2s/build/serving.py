@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from s2s.build.attending import Attended, attended
 from s2s.build.folder import RunFolder
-from s2s.build.load import Device, load_translator
+from s2s.build.load import Device, Precision, load_translator
 from s2s.config import Serve
 from s2s.config.io import check, merge
-from s2s.passages import Wish, translate_passages
+from s2s.passages import Passage, Wish, align_passages, cut_texts, translate_passages
+from s2s.scoring import Links
+from s2s.text.sentences import sentences
 from s2s.text.turns import Turns, history
-from s2s.translator import Constraints, Translation, Translator
+from s2s.translator import Constraints, Translator
 
 WIDE = 10
 """Beam for required words: in a narrower one they stand where there is room rather than where they fit."""
@@ -22,8 +24,15 @@ COLDEST = 1e-3
 """Below this temperature only the likeliest words are left, and divisions by it would overflow."""
 
 
+class Answer(NamedTuple):
+    """A translation of a line, and which words belong together."""
+
+    text: str
+    links: Links | None
+
+
 class Interpreter:
-    """A run with one direction, for the server. Long lines are cut into sentences, as `s2s translate` does it."""
+    """A run with one direction, for the server. Its answers are those of `s2s translate`: long lines are cut."""
 
     def __init__(self, translator: Translator) -> None:
         self._translator = translator
@@ -32,9 +41,14 @@ class Interpreter:
         self.draws = translator.config.search.sample
 
     def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
-    ) -> list[list[Translation]]:
-        """N lines in, N lists of up to `n_best` answers out, best first.
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        required: Sequence[Sequence[str]] | None = None,
+        linked: bool = False,
+    ) -> list[list[Answer]]:
+        """N lines in, N lists of up to `n_best` answers out, best first; with links if asked and the model attends.
 
         Raises:
             UserError: a word is required that the target vocabulary cannot write.
@@ -44,11 +58,26 @@ class Interpreter:
             wish = Wish(n_best=n_best, beam=max(WIDE, self._translator.config.search.beam), search={"groups": 1})
             constraints = [Constraints(required=words) for words in required]
         found = translate_passages(self._translator, texts, wish, constraints=constraints)
-        return [passage.joined() for passage in found]
+        if linked and self._translator.members.attend:
+            return self._linked(found)
+        return [[Answer(one.text, None) for one in passage.joined()] for passage in found]
 
-    def attention(self, source: str, target: str) -> Attended | None:
-        """What the model looks at while it writes `target`; None without attention, and for long sentences."""
-        return attended(self._translator, source, target)
+    def _linked(self, passages: Sequence[Passage]) -> list[list[Answer]]:
+        ways = [way for passage in passages for way in passage.ways()]
+        links = iter(align_passages(self._translator, ways, every_source=True))
+        return [[Answer(one.text, next(links)) for one in passage.joined()] for passage in passages]
+
+    def attention(self, source: str, target: str) -> list[Attended]:
+        """What the model looks at while it writes `target`; nothing without attention, and for long sentences.
+
+        Lines that are cut are looked at by sentences, where there are as many on both sides.
+        """
+        pairs = [(source, target)]
+        if len(cut_texts(self._translator, [source], "auto")[0]) > 1:
+            before, after = ([piece.text for piece in sentences(side)] for side in (source, target))
+            pairs = list(zip(before, after, strict=True)) if len(before) == len(after) else pairs
+        found = [attended(self._translator, *pair) for pair in pairs]
+        return [one for one in found if one is not None]
 
 
 class Reply(NamedTuple):
@@ -119,13 +148,15 @@ def servable(translator: Translator) -> list[Interpreter | Partner]:
     return [Interpreter(one) for one in translator.each_direction()]
 
 
-def load_runs(paths: Sequence[Path], *, device: Device = "auto") -> list[Interpreter | Partner]:
+def load_runs(
+    paths: Sequence[Path], *, device: Device = "auto", precision: Precision = "float32"
+) -> list[Interpreter | Partner]:
     """What all of some run directories offer, from their files as they are now.
 
     Raises:
         UserError: one is no run, or is damaged.
     """
-    return [one for path in paths for one in servable(load_translator(path, device=device))]
+    return [one for path in paths for one in servable(load_translator(path, device=device, precision=precision))]
 
 
 def serve_settings(run: Path, keys: Mapping[str, Any]) -> Serve:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2s.build.load import Device, load_translator
+from s2s.build.load import Device, Precision, load_translator
 from s2s.build.report import one_line
 from s2s.build.score import refuse_without_attention
 from s2s.build.streams import arriving, json_line, reading, writing
@@ -41,6 +41,7 @@ class Answering:
     input_format: Layout = "auto"
     output_format: Layout = "auto"
     device: Device = "auto"
+    precision: Precision = "float32"
 
     def layouts(self) -> tuple[Layout, Layout]:
         """What the texts come in and the answers go out as; by suffix if not said, standard output like the input."""
@@ -106,7 +107,7 @@ def _open(asked: Answering, *, token_scores: bool) -> tuple[Translator, Wish]:
         alignments=token_scores and asked.alignments is not None,
         split=asked.split,
     )
-    members = [load_translator(run, device=asked.device) for run in runs]
+    members = [load_translator(run, device=asked.device, precision=asked.precision) for run in runs]
     translator = members[0] if len(members) == 1 else Translator.ensemble(members)
     translator = translator if asked.to is None else translator.to(asked.to)
     translate_passages(translator, [], wish)  # checks the keys

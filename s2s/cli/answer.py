@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from s2s.cli.options import Device, DeviceOption, ToOption, make_console
+from s2s.cli.options import Device, DeviceOption, Precision, PrecisionOption, ToOption, make_console
 from s2s.errors import MissingExtraError
 
 
@@ -64,6 +65,7 @@ def translate(
         ),
     ] = Split.auto,
     device: DeviceOption = Device.auto,
+    precision: PrecisionOption = None,
 ) -> None:
     """Translate line by line, as the lines arrive: N lines in, N lines out."""
     from s2s.build.translate import Answering, translate_verb
@@ -81,6 +83,7 @@ def translate(
         input_format=input_format.value,
         output_format="json" if as_json else output_format.value,
         device=device.value,
+        precision=(precision or Precision.float32).value,
     )
     translate_verb(asked)
 
@@ -141,6 +144,9 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Answer only holders of a key in this file (`s2s keys make`).")
     ] = None,
     device: DeviceOption = Device.auto,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of the output layer's product; that of [serve] if left out.")
+    ] = None,
 ) -> None:
     """Answer at a REST endpoint in the dialects of LibreTranslate, DeepL and OpenAI. SIGHUP loads the runs anew."""
     try:
@@ -152,11 +158,12 @@ def serve(
 
     runs, tree = split_serve(words)
     settings = serve_settings(runs[0], tree)
+    load = partial(load_runs, runs, device=device.value, precision=precision.value if precision else settings.precision)
     run(
-        load_runs(runs, device=device.value),
+        load(),
         host=host or settings.host,
         port=settings.port if port is None else port,
         settings=settings,
         keys=keys,
-        again=lambda: load_runs(runs, device=device.value),
+        again=load,
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s.cli.options import Device, DeviceOption, ToOption, make_console
+from s2s.cli.options import Device, DeviceOption, PrecisionOption, ToOption, make_console
 
 
 class Tokenize(StrEnum):
@@ -78,6 +78,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Scores as JSON on standard output.")] = False,
     skip_bad: Annotated[bool, typer.Option(help="Count malformed lines instead of stopping.")] = False,
     device: DeviceOption = Device.auto,
+    precision: PrecisionOption = None,
 ) -> None:
     """Score runs, and compare several: BLEU, chrF, TER with intervals and significance, exact match, perplexity."""
     from s2s.build.evaluate import Wanted, evaluate_verb
@@ -92,6 +93,7 @@ def evaluate(
         output=output,
         skip_bad=skip_bad,
         device=device.value,
+        precision=precision.value if precision else None,
         bootstrap=bootstrap,
         seed=seed,
         paired=paired.value,

@@ -21,12 +21,29 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Precision(StrEnum):
+    """What a model that answers multiplies in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)]
 ToOption = Annotated[
     str | None,
     typer.Option(metavar="LANG", help="Language to translate to, of a run with text.tags; its first if left out."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where it runs; auto takes a GPU where there is one.")]
+
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        help="Of the output layer's product: float32 if left out; auto: bfloat16 where the hardware multiplies it.",
+        show_default=False,
+    ),
+]
 
 
 def make_console() -> Console:

@@ -187,7 +187,7 @@ class HRED(Writer):
     def _codes(self, words_RT: Tensor, lengths_R: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder says at each word (R, T, E), and of each turn (R, E)."""
         if not len(words_RT):  # nobody has said anything yet
-            none_0TE = self.output.weight.new_zeros(0, 1, self.encoder.output_size)
+            none_0TE = next(self.encoder.parameters()).new_zeros(0, 1, self.encoder.output_size)
             return none_0TE, none_0TE[:, 0]
         values_RTE, finals = self.encoder(words_RT, lengths_R)
         return values_RTE, self.encoder.stack.summaries(finals)[-1]

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from translators import SOURCE, lively
+from translators import SOURCE, lively, made
 
 from s2s.build.serving import Interpreter, Partner, servable
 from s2s.config.io import check
 from s2s.errors import UserError
+from s2s.passages import Wish, align_passages, cut_texts, translate_passages
 from s2s.serve.protocols import Speaker
+from s2s.text.sentences import sentences
 from s2s.text.turns import Turns
 from s2s.translator import Translator
 
@@ -81,3 +83,36 @@ def test_limits_never_go_beyond_the_runs_own() -> None:
 def test_nothing_said() -> None:
     with pytest.raises(UserError, match="nothing was said"):
         partner().reply(["abc", " "])
+
+
+LONG = "abc. Dd " * 20
+"""160 tokens, more than a run's `data.max_source`."""
+
+
+def test_an_interpreter_cuts_what_the_command_line_cuts() -> None:
+    translator = lively()
+    lines = [" ab. Cd. ", LONG]
+    offline = [passage.joined() for passage in translate_passages(translator, lines, Wish(n_best=2))]
+    assert [texts(own) for own in Interpreter(translator).translate(lines, n_best=2)] == list(map(texts, offline))
+    assert len(cut_texts(translator, lines, "auto")[0]) == 1 < len(cut_texts(translator, lines, "auto")[1])
+
+
+def test_links_are_those_of_the_command_line() -> None:
+    translator = lively()
+    lines = ["abc de", LONG]
+    passages = translate_passages(translator, lines, Wish(n_best=2))
+    found = Interpreter(translator).translate(lines, n_best=2, linked=True)
+    assert [own[0].links for own in found] == align_passages(translator, passages, every_source=True)
+    assert [len(own) for own in found] == [2, 2]
+    assert all(one.links is None for own in Interpreter(translator).translate(lines) for one in own)
+    blind = Interpreter(made(None))
+    assert blind.translate(lines[:1], linked=True)[0][0].links is None
+
+
+def test_attention_by_lines_and_of_long_ones_by_sentences() -> None:
+    interpreter = Interpreter(lively())
+    (whole,) = interpreter.attention("abc. Dd", "xy. zv")
+    assert "".join(whole.source) == "abc. Dd"
+    count = len(sentences(LONG))
+    assert [len(interpreter.attention(LONG, "Xy. " * times)) for times in (count, count + 1)] == [count, 1]
+    assert Interpreter(made(None)).attention("ab", "xz") == []

@@ -105,3 +105,19 @@ def _until(stream: Any, part: bytes) -> list[bytes]:
         assert lines[-1], lines
         lines.append(stream.readline())
     return lines
+
+
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+def test_precision(dates: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `[serve]`, of the option, which wins, and the same for translate and evaluate."""
+    served: list[Any] = []
+    monkeypatch.setattr("s2s.serve.app.run", lambda runs, **options: served.extend([*runs, *options["again"]()]))
+    for words in ([f"serve.precision={precision}"], ["serve.precision=float32", "--precision", precision]):
+        assert s2s("serve", dates, *words).code == 0
+    translated = s2s("translate", dates, "--precision", precision, stdin=b"May 1, 2001\n").out
+    assert [one.translate(["May 1, 2001"])[0][0].text for one in served] == [translated.strip()] * 4
+    layers = {type(one._translator.model.output).__name__ for one in served}
+    assert layers == {"Int8Linear" if precision == "int8" else "HalfLinear"}
+    scores = json.loads(s2s("evaluate", dates, "--precision", precision, "--json", "--bootstrap", "0").out)
+    assert "bleu" in json.dumps(scores).lower()
+    refused(s2s("serve", dates, "serve.precision=int4"), "serve.precision", "int8")

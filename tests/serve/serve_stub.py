@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Hypothesis:
     text: str
-    score: float
+    links: list[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,15 @@ class Reversing:
     lines: list[str] = field(default_factory=list)  # what it was asked
     threads: set[str] = field(default_factory=set)  # where
     draws: bool = False
+    attends: bool = True
 
     def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        required: Sequence[Sequence[str]] | None = None,
+        linked: bool = False,
     ) -> list[list[Hypothesis]]:
         if required is not None:
             assert len(required) == len(texts)
@@ -44,33 +50,39 @@ class Reversing:
         self.threads.add(threading.current_thread().name)
         if "crash" in texts:
             raise ValueError("secret detail")
-        return [
-            [Hypothesis(" ".join(reversed(text.split())) + "!" * k, -float(k)) for k in range(min(n_best, self.limit))]
-            for text in texts
-        ]
+        return [[self._answer(text.split(), k, linked) for k in range(min(n_best, self.limit))] for text in texts]
 
-    def attention(self, source: str, target: str) -> Looked | None:
+    def _answer(self, words: Sequence[str], rank: int, linked: bool) -> Hypothesis:
+        links = [(len(words) - 1 - place, place) for place in range(len(words))]
+        return Hypothesis(" ".join(reversed(words)) + "!" * rank, links if linked and self.attends else None)
+
+    def attention(self, source: str, target: str) -> list[Looked]:
         """Nine tenths on the word itself, the rest on the first one; none for the word "blind"."""
         if source == "blind":
-            return None
+            return []
         words, written = source.split(), target.split()
         weights = [
             [0.9 * (word == one.rstrip("!")) + 0.1 * (place == 0) for place, word in enumerate(words)]
             for one in written
         ]
-        return Looked(words, written, weights)
+        return [Looked(words, written, weights)]
 
 
 class Announcing(Reversing):
     """Says when it is at work on "slow", and takes its time."""
 
     def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        n_best: int = 1,
+        required: Sequence[Sequence[str]] | None = None,
+        linked: bool = False,
     ) -> list[list[Hypothesis]]:
         if "slow" in texts:
             print("at work", flush=True)
             time.sleep(2.0)
-        return super().translate(texts, n_best=n_best, required=required)
+        return super().translate(texts, n_best=n_best, required=required, linked=linked)
 
 
 @dataclass(frozen=True)

@@ -157,10 +157,10 @@ def test_no_glossary(client: TestClient, glossary: Any) -> None:
 
 def test_a_term_that_the_run_cannot_write_is_refused() -> None:
     class Poor(Reversing):
-        def translate(self, texts: Any, *, n_best: int = 1, required: Any = None) -> Any:
+        def translate(self, texts: Any, *, required: Any = None, **options: Any) -> Any:
             if required and any(required):
                 raise UserError("the target vocabulary cannot write it")
-            return super().translate(texts, n_best=n_best)
+            return super().translate(texts, **options)
 
     client = TestClient(create_app([Poor()]))
     asked = {"q": "a", "source": "en", "target": "de", "glossary": {"a": "b"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,12 +12,18 @@ from hypothesis import strategies as st
 from serve_stub import Reversing
 
 from s2s.serve.app import create_app
+from s2s.serve.lines import Whole
 from s2s.serve.markup import Page
+from s2s.serve.tokens import tokens_of
+
+
+def same_order(text: str) -> list[tuple[int, int]]:
+    return [(place, place) for place in range(len(text.split()))]
 
 
 def shouted(source: str) -> str:
     page = Page(source)
-    return page.filled([text.upper() for text in page.texts])
+    return page.filled([Whole(text.upper(), same_order(text)) for text in page.texts])
 
 
 @pytest.mark.parametrize(
@@ -56,10 +63,12 @@ pieces = [
 @example("<![x[a")
 @example("&#;<b>a</b>&#;<b>c</b>")
 def test_anything_is_read_and_nothing_is_lost(source: str) -> None:
+    assert "".join(token.raw for token in tokens_of(source)) == source
     page = Page(source)
-    assert "".join(page._parts) == source
-    assert len(page._parts) == 2 * len(page.texts) + 1
-    assert all(text.strip() and "\n" not in text for text in page.texts)
+    assert all(text.strip() and len(text.splitlines()) == 1 for text in page.texts)
+    filled = page.filled([Whole(text) for text in page.texts])
+    raw = [token.raw for token in tokens_of(source) if token.kind != "text"]
+    assert all(filled.count(part) >= count for part, count in Counter(raw).items())
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_requests_are_not_mixed_where_answers_are_drawn() -> None:
     class Numbering(Slow):
         def translate(self, texts: Sequence[str], **options: Any) -> list[list[Hypothesis]]:
             super().translate(texts, **options)
-            return [[Hypothesis(f"{text} {place}", 0.0)] for place, text in enumerate(texts)]
+            return [[Hypothesis(f"{text} {place}")] for place, text in enumerate(texts)]
 
     run = Numbering()
     run.draws = True

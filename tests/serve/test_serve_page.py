@@ -69,21 +69,21 @@ def test_the_page_is_there_for_those_without_a_key(tmp_path: Path) -> None:
     assert (refused.status_code, refused.json()) == (403, {"error": "An API key is required"})
 
 
-def test_attention_of_each_sentence(client: TestClient) -> None:
+def test_attention_of_each_line(client: TestClient) -> None:
     found = client.post("/attention", json=ASKED | {"q": "One two. Three four.", "translation": "two. One four. Three"})
     assert found.json()["sentences"][0] == {
         "source": ["One", "two.", "Three", "four."],
         "target": ["two.", "One", "four.", "Three"],
         "weights": [[0.1, 0.9, 0, 0], [1, 0, 0, 0], [0.1, 0, 0, 0.9], [0.1, 0, 0.9, 0]],
-    }  # the translation has another number of sentences, so the line is looked at as a whole
+    }
     found = client.post("/attention", json=ASKED | {"q": "one two\n\nblind\nx", "translation": "two one\n\nblind\nx"})
     assert [one["source"] for one in found.json()["sentences"]] == [["one", "two"], ["x"]]
     assert client.post("/attention", json=ASKED | {"target": "en"}).json() == {"sentences": []}
 
 
-def test_sentences_are_paired_where_there_are_as_many() -> None:
+def test_lines_are_paired() -> None:
     found = pairs_of("One two. Three four.\n \nFive", "Two one. Four three.\n \nFive.")
-    assert found == [("One two.", "Two one."), ("Three four.", "Four three."), ("Five", "Five.")]
+    assert found == [("One two. Three four.", "Two one. Four three."), ("Five", "Five.")]
     with pytest.raises(Refusal, match="q has 2 lines and translation 1"):
         pairs_of("a\nb", "a")
 

@@ -37,11 +37,9 @@ class Waiting(Reversing):
         super().__init__()
         self.go_on = threading.Event()
 
-    def translate(
-        self, texts: Sequence[str], *, n_best: int = 1, required: Sequence[Sequence[str]] | None = None
-    ) -> list[list[Hypothesis]]:
+    def translate(self, texts: Sequence[str], **options: Any) -> list[list[Hypothesis]]:
         assert "slow" not in texts or self.go_on.wait(PATIENCE)
-        return super().translate(texts, n_best=n_best, required=required)
+        return super().translate(texts, **options)
 
 
 class Page:

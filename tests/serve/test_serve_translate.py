@@ -64,11 +64,19 @@ def test_lines_are_translated_one_by_one(client: TestClient) -> None:
     assert post(client, q="a b\n\nc", alternatives=1)["alternatives"] == ["b a!\n\nc!"]
 
 
-def test_sentences_are_translated_one_by_one(client: TestClient) -> None:
-    assert post(client, q="A b one.  D e!\n F g? H") == {"translatedText": "one. b A  e! D\ng? F H"}
-    assert post(client, q="你好。再见。") == {"translatedText": "你好。再见。"}
-    assert post(client, q="A two. C one.", alternatives=1)["alternatives"] == ["two. A! one. C!"]
+def test_a_line_goes_to_the_model_whole(client: TestClient) -> None:
+    assert post(client, q="A b one.  D e!\n F g? H") == {"translatedText": "e! D one. b A\nH g? F"}
+    stub = Reversing()
+    post(TestClient(create_app([stub])), q=" A one.  B two. \n\tC")
+    assert stub.lines == [" A one.  B two. ", "\tC"]
+
+
+def test_a_line_with_a_term_goes_there_by_sentences(client: TestClient) -> None:
     assert post(client, q="No. Dr. A one.", glossary={"A": "X"}) == {"translatedText": "No. one. A Dr. X"}
+    assert post(client, q="No. A one.\nB two. C", glossary={"A": "X"})["translatedText"] == "No. one. A X\nC two. B"
+    found = post(client, q="B two. A one.", glossary={"A": "X"}, alternatives=1)
+    assert found == {"translatedText": "two. B one. A X", "alternatives": ["two. B! one. A X!"]}
+    assert post(client, q="你好。A 再见。", glossary={"A": "X"}) == {"translatedText": "你好。再见。 A X"}
 
 
 @given(st.lists(st.text(alphabet="ab \n\r\x0b\x85\u2028\x1c", max_size=12), max_size=5), st.integers(1, 3))
@@ -84,8 +92,8 @@ def test_no_line_break_reaches_the_model_and_every_one_survives(texts: list[str]
     assert len(found) == len(texts)
     for text, ranked in zip(texts, found, strict=True):
         lines = zip(text.splitlines(), text.splitlines(keepends=True), strict=True)
-        assert ranked[0] == "".join(" ".join(reversed(line.split())) + kept[len(line) :] for line, kept in lines)
-        assert len(set(ranked)) == len(ranked) <= n_best
+        assert ranked[0].text == "".join(" ".join(reversed(line.split())) + kept[len(line) :] for line, kept in lines)
+        assert len({one.text for one in ranked}) == len(ranked) <= n_best
 
 
 def test_auto_is_the_only_source_and_says_that_it_was_assumed(client: TestClient) -> None:

@@ -1,0 +1,77 @@
+"""A server answers once by itself before it says that it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+from serve_stub import Echoing, Hypothesis, Reversing
+
+from s2s.serve.app import Settings, application
+from s2s.serve.listen import Operator
+from s2s.serve.service import GREETING, Service
+
+
+class Held(Reversing):
+    """Waits to be let on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def translate(self, texts: Sequence[str], **options: Any) -> list[list[Hypothesis]]:
+        assert self.go_on.wait(20)
+        return super().translate(texts, **options)
+
+
+def test_ready_comes_after_the_first_answers_and_health_before() -> None:
+    first, second, talks = Held(), Reversing("de", "en"), Echoing()
+
+    async def scene() -> list[int]:
+        service = Service([first, second, talks], Settings())
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(application(service)), base_url="http://x")
+        Operator(mock.Mock(), service, None).start()
+        before = [(await client.get(path)).status_code for path in ("/ready", "/health")]
+        assert (await client.get("/ready")).json() == {"status": "starting"}
+        first.go_on.set()
+        async with asyncio.timeout(20):
+            while (await client.get("/ready")).status_code != 200:
+                await asyncio.sleep(0.005)
+        await client.aclose()
+        return before
+
+    assert asyncio.run(scene()) == [503, 200]
+    assert first.lines == second.lines == [GREETING]
+    assert all(name.startswith("translate") for name in first.threads | second.threads)
+    assert len(talks.asked) == 1
+
+
+def test_a_run_that_cannot_greet_is_in_the_log_and_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Reversing):
+        def translate(self, texts: Sequence[str], **options: Any) -> list[list[Hypothesis]]:
+            raise ValueError(f"nothing for {texts}, {options}")
+
+    other = Reversing("de", "en", "other")
+    asyncio.run(Service([Broken(), other], Settings()).warm([Broken(), other]))
+    assert other.lines == [GREETING]
+    assert [record.getMessage() for record in caplog.records] == ["the run reversing could not answer its first text"]
+
+
+def test_runs_that_are_loaded_anew_answer_once_before_they_are_served() -> None:
+    fresh = Reversing()
+
+    async def scene() -> None:
+        service = Service([Reversing()], Settings())
+        operator = Operator(mock.Mock(), service, lambda: [fresh])
+        operator.reload()
+        async with asyncio.timeout(20):
+            while service.runs[0] is not fresh:
+                await asyncio.sleep(0.005)
+        assert fresh.lines == [GREETING]
+
+    asyncio.run(scene())
