@@ -21,7 +21,7 @@ from s2s.models.compact import compact
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
 from s2s.training.checkpoint import load_weights
-from s2s.training.hardware import pick_device, pick_precision, set_threads
+from s2s.training.hardware import keep_pages, pick_device, pick_precision, set_threads
 from s2s.translator import Translator
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -68,7 +68,7 @@ def new_model(config: Config, tokenizers: Tokenizers) -> Seq2Seq | HRED:
 def load_translator(
     path: Path, *, device: Device = "auto", threads: int | None = None, precision: Precision = "float32"
 ) -> Translator:
-    """The best model of a run.
+    """The best model of a run. The process keeps the memory that answering frees (`keep_pages`).
 
     Raises:
         UserError: the folder is no run, or its parts are missing, damaged or don't belong together; int8 on a GPU.
@@ -82,6 +82,7 @@ def load_translator(
         )
     tokenizers = load_tokenizers(folder.path, config.text)
     check_vocabulary(about, tokenizers, folder)
+    keep_pages()
     set_threads(threads)
     place = pick_device(device)
     model = new_model(config, tokenizers)

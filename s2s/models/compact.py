@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from s2s.kernels.eight import Rounded, product, rounded
 
 
 class Int8Linear(nn.Linear):
@@ -21,18 +22,16 @@ class Int8Linear(nn.Linear):
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__(layer.in_features, layer.out_features, bias=False, device="meta")
-        numbers_VF, scale_V1 = _rounded(layer.weight.detach().float())
+        numbers_VF, scale_V = rounded(layer.weight.detach().float())
         self.weight = nn.Parameter(numbers_VF, requires_grad=False)
         self.bias = layer.bias
         self.scale_V: Tensor
-        self.register_buffer("scale_V", scale_V1.squeeze(1))
+        self.register_buffer("scale_V", scale_V)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., V) in float32."""
-        numbers_RF, scale_R1 = _rounded(x.reshape(-1, self.in_features).float())
-        y_RV = torch._int_mm(numbers_RF, self.weight.T).float().mul_(scale_R1 * self.scale_V)
-        if self.bias is not None:
-            y_RV += self.bias
+        rows = rounded(x.reshape(-1, self.in_features).float())
+        y_RV = product(rows, Rounded(self.weight, self.scale_V), self.bias)
         return y_RV.reshape(*x.shape[:-1], self.out_features)
 
 
@@ -57,9 +56,3 @@ class HalfLinear(nn.Linear):
 def compact(layer: nn.Linear, precision: Literal["bfloat16", "int8"]) -> nn.Linear:
     """A layer that takes the place of another one."""
     return Int8Linear(layer) if precision == "int8" else HalfLinear(layer)
-
-
-def _rounded(x_RF: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers from -127 to 127, and the (R, 1) scale of each row; a row of zeros has zeros."""
-    scale_R1 = x_RF.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / 127
-    return (x_RF / scale_R1).round().to(torch.int8), scale_R1
