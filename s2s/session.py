@@ -19,7 +19,7 @@ def load(
         run: made by `s2s train`.
         device: where it runs; `auto` takes a GPU where there is one.
         threads: of the processor; None: one a core.
-        precision: of the output layer's product (`docs/serving.md`).
+        precision: of the products (`docs/serving.md`).
 
     Raises:
         UserError: the folder is no run, or its weights are damaged or belong to another vocabulary; int8 on a GPU.

@@ -37,7 +37,7 @@ class Wanted:
         systems: `NAME=FILE` of translations; the first run or system is what others are compared with.
         data: files of pairs; each run's own test set if empty.
         to: the language of their targets, of runs with several.
-        precision: of the output layer's product.
+        precision: of the products.
         bootstrap, seed, paired, trials: see `metrics.sampling.Sampling`.
         tokenize: what BLEU's words are cut with.
         own: metrics as `python:package.module:function`.

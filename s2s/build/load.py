@@ -17,7 +17,7 @@ from s2s.build.text import Tokenizers, load_tokenizers
 from s2s.config import Config
 from s2s.errors import UserError
 from s2s.models import HRED, Seq2Seq
-from s2s.models.compact import compact
+from s2s.models.compact import slim
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
 from s2s.training.checkpoint import load_weights
@@ -26,7 +26,7 @@ from s2s.translator import Translator
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-"""Of the output layer's product, most of the arithmetic of an answer."""
+"""Of the products: int8 is of the output layer, most of the arithmetic of an answer, beside bfloat16 elsewhere."""
 
 
 def make_translator(
@@ -92,7 +92,7 @@ def load_translator(
 
 
 def _lower(model: Seq2Seq | HRED, precision: Precision, place: torch.device) -> None:
-    """Make the output layer multiply in this precision.
+    """Make the output layer multiply in this precision, and all else in bfloat16 where it is not float32.
 
     Raises:
         UserError: int8 elsewhere than on a processor.
@@ -103,7 +103,7 @@ def _lower(model: Seq2Seq | HRED, precision: Precision, place: torch.device) -> 
         )
     chosen = precision if precision == "int8" else pick_precision(precision, place)
     if chosen in ("int8", "bfloat16"):
-        model.output = compact(model.output, chosen)
+        slim(model, chosen)
 
 
 def check_vocabulary(metadata: Mapping[str, Any], tokenizers: Tokenizers, folder: RunFolder) -> None:

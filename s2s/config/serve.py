@@ -32,7 +32,8 @@ class Serve(Section):
     requests_per_minute: Limit = Field(-1, description="Requests a minute of one key, or address without one; -1: any.")
     characters_per_minute: Limit = Field(-1, description="Characters a minute of one key or address; -1: any number.")
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
-        "float32", description="Of the output layer's product; auto: bfloat16 where the hardware multiplies it."
+        "float32",
+        description="Of the products; int8: of the output layer's, beside bfloat16; auto: that where the hardware multiplies it.",
     )
     workers: Positive = Field(1, description="Batches at a time; each takes all cores that torch may use.")
     batch_lines: Positive = Field(64, description="Most lines of a batch; they may be of several requests.")

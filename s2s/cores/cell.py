@@ -33,8 +33,8 @@ class Cell(nn.Module, ABC):
     """One step of a recurrence: state_t = step(project(x)_t, state_{t-1}), out_t = read(hidden(state_t)).
 
     A subclass gives `project` and `step`, and where the defaults do not fit: `begin`, `seed`, `prepare`, `hidden`,
-    `read`, `reset_parameters`, `is_recurrent`, `blocks`, `reset_vectors`. Its first parameter says on which device, and
-    in which dtype, its states live.
+    `read`, `reset_parameters`, `is_recurrent`, `blocks`, `reset_vectors`. Its first vector, or its first parameter if
+    it has none, says on which device, and in which dtype, its states live.
 
     `kernel` is the name by which `s2s.kernels` knows the function that this cell computes; a name it does not know
     means that only the reference loop can run the cell. `seed_sizes` are the widths of what another model may set in
@@ -64,7 +64,7 @@ class Cell(nn.Module, ABC):
         """
         if seed is not None:
             return self.checked_seed(batch, seed)
-        like = next(self.parameters())
+        like = self.of_states()
         return tuple(like.new_zeros(batch, size) for size in self.seed_sizes)
 
     def seed(self, state: State) -> State:
@@ -123,8 +123,16 @@ class Cell(nn.Module, ABC):
         expected = [(batch, size) for size in self.seed_sizes]
         if got != expected:
             raise ValueError(f"{type(self).__name__} takes a seed of shapes {expected}, got {got}")
-        dtype = next(self.parameters()).dtype
+        dtype = self.of_states().dtype
         return tuple(tensor.to(dtype) for tensor in seed)
+
+    def of_states(self) -> Tensor:
+        """The parameter that says where its states live and in which dtype: the first vector, if there is one.
+
+        Matrices may be kept in a narrower type.
+        """
+        parameters = list(self.parameters())
+        return next((parameter for parameter in parameters if parameter.dim() == 1), parameters[0])
 
 
 class Gated(Cell):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Literal, assert_never
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from s2s.cores.cell import Gated, Prepared, State
+from s2s.cores.product import add_product, affine
 
 Activation = Literal["tanh", "relu", "sigmoid"]
 
@@ -27,7 +26,7 @@ class Elman(Gated):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """W x + b + b'."""
-        return F.linear(x_BTI, self.weight_ih, self.bias_ih + self.bias_hh)
+        return affine(x_BTI, self.weight_ih, self.bias_ih + self.bias_hh)
 
     def prepare(self) -> Prepared:
         """(U^T,)."""
@@ -37,7 +36,7 @@ class Elman(Gated):
         """h = f(g + U h)."""
         (h_BH,) = state
         (weight_HG,) = prepared
-        return (self._f(torch.addmm(g_BG, h_BH, weight_HG)).to(h_BH.dtype),)
+        return (self._f(add_product(g_BG, h_BH, weight_HG)).to(h_BH.dtype),)
 
     def _f(self, z_BH: Tensor) -> Tensor:
         match self.activation:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from s2s.cores.cell import Gated, Prepared, State
+from s2s.cores.product import add_product, affine
 
 Reset = Literal["after", "before"]
 
@@ -31,7 +30,7 @@ class GRU(Gated):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """W x + b; b' joins at the step, since r may scale its last part."""
-        return F.linear(x_BTI, self.weight_ih, self.bias_ih)
+        return affine(x_BTI, self.weight_ih, self.bias_ih)
 
     def prepare(self) -> Prepared:
         """(U^T, b'), for reset before the product split into (U_rz^T, b'_rz, U_n^T, b'_n)."""
@@ -52,14 +51,14 @@ class GRU(Gated):
         """The reset gate r and the update gate z, in [0, 1]."""
         width = 2 * self.hidden_size
         weight_HG, bias_G = prepared[0][:, :width], prepared[1][:width]
-        r_BH, z_BH = (g_BG[:, :width] + torch.addmm(bias_G, before[0], weight_HG)).sigmoid().chunk(2, 1)
+        r_BH, z_BH = (g_BG[:, :width] + add_product(bias_G, before[0], weight_HG)).sigmoid().chunk(2, 1)
         return {"reset": r_BH, "update": z_BH}
 
     def _reset_after(self, g_BG: Tensor, h_BH: Tensor, prepared: Prepared) -> Tensor:
         weight_HG, bias_G = prepared
         sizes = [2 * self.hidden_size, self.hidden_size]
         g_rz, g_n = g_BG.split_with_sizes(sizes, 1)
-        u_rz, u_n = torch.addmm(bias_G, h_BH, weight_HG).split_with_sizes(sizes, 1)
+        u_rz, u_n = add_product(bias_G, h_BH, weight_HG).split_with_sizes(sizes, 1)
         r_BH, z_BH = (g_rz + u_rz).sigmoid().chunk(2, 1)
         n_BH = (g_n + r_BH * u_n).tanh()
         return n_BH + z_BH * (h_BH - n_BH)
@@ -67,6 +66,6 @@ class GRU(Gated):
     def _reset_before(self, g_BG: Tensor, h_BH: Tensor, prepared: Prepared) -> Tensor:
         u_rz, b_rz, u_n, b_n = prepared
         g_rz, g_n = g_BG.split_with_sizes([2 * self.hidden_size, self.hidden_size], 1)
-        r_BH, z_BH = (g_rz + torch.addmm(b_rz, h_BH, u_rz)).sigmoid().chunk(2, 1)
-        n_BH = (g_n + torch.addmm(b_n, r_BH * h_BH, u_n)).tanh()
+        r_BH, z_BH = (g_rz + add_product(b_rz, h_BH, u_rz)).sigmoid().chunk(2, 1)
+        n_BH = (g_n + add_product(b_n, r_BH * h_BH, u_n)).tanh()
         return n_BH + z_BH * (h_BH - n_BH)

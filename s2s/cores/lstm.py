@@ -6,10 +6,10 @@ Shapes: B batch, T time, I input, G gates (4 H, or 3 H without forget gate), H h
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.cell import Gated, Prepared, State
+from s2s.cores.product import add_product, affine
 from s2s.errors import UserError
 
 
@@ -45,7 +45,7 @@ class LSTM(Gated):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """W x + b + b'."""
-        return F.linear(x_BTI, self.weight_ih, self.bias_ih + self.bias_hh)
+        return affine(x_BTI, self.weight_ih, self.bias_ih + self.bias_hh)
 
     def prepare(self) -> Prepared:
         """(U^T,) or (U^T, p)."""
@@ -60,7 +60,7 @@ class LSTM(Gated):
         """The class's equations."""
         h_BH, c_BH = state
         weight_HG, *peephole = prepared
-        gates = torch.addmm(g_BG, h_BH, weight_HG).chunk(self.gate_size // self.hidden_size, 1)
+        gates = add_product(g_BG, h_BH, weight_HG).chunk(self.gate_size // self.hidden_size, 1)
         if peephole:
             return self._with_peepholes(gates, c_BH, *peephole)
         i_BH, *f_BH, g_BH, o_BH = gates
@@ -78,7 +78,7 @@ class LSTM(Gated):
     def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:
         """The input, forget and output gates, in [0, 1]."""
         weight_HG, *peephole = prepared
-        gates_BG = torch.addmm(g_BG, before[0], weight_HG)
+        gates_BG = add_product(g_BG, before[0], weight_HG)
         names = ["input", "forget", "output"] if self.forget_gate else ["input", "output"]
         parts = list(gates_BG.chunk(len(names) + 1, 1))
         del parts[-2]  # the candidate

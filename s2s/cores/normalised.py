@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from s2s.cores.cell import Prepared, State
 from s2s.cores.gru import GRU, Reset
 from s2s.cores.lstm import LSTM
+from s2s.cores.product import affine
 
 GAINS = ("gain_ih", "gain_hh", "gain_cell")
 """The vectors that start at one."""
@@ -34,7 +35,7 @@ class NormalisedLSTM(LSTM):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """LN(W x) + b."""
-        return _norm(F.linear(x_BTI, self.weight_ih), self.gain_ih, self.bias_ih)
+        return _norm(affine(x_BTI, self.weight_ih), self.gain_ih, self.bias_ih)
 
     def prepare(self) -> Prepared:
         """(U, gain, b', gain of c, b_c)."""
@@ -44,7 +45,7 @@ class NormalisedLSTM(LSTM):
         """The class's equations."""
         h_BH, c_BH = state
         weight_GH, gain_G, bias_G, gain_H, bias_H = prepared
-        gates_BG = g_BG + _norm(F.linear(h_BH, weight_GH), gain_G, bias_G)
+        gates_BG = g_BG + _norm(affine(h_BH, weight_GH), gain_G, bias_G)
         i_BH, f_BH, new_BH, o_BH = gates_BG.chunk(4, 1)
         c_BH = (f_BH.sigmoid() * c_BH + i_BH.sigmoid() * new_BH.tanh()).to(c_BH.dtype)
         return (o_BH.sigmoid() * _norm(c_BH, gain_H, bias_H).tanh()).to(h_BH.dtype), c_BH
@@ -52,7 +53,7 @@ class NormalisedLSTM(LSTM):
     def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
         """The input, forget and output gates, in [0, 1]."""
         weight_GH, gain_G, bias_G, *_ = prepared
-        i_BH, f_BH, _, o_BH = (g_BG + _norm(F.linear(before[0], weight_GH), gain_G, bias_G)).sigmoid().chunk(4, 1)
+        i_BH, f_BH, _, o_BH = (g_BG + _norm(affine(before[0], weight_GH), gain_G, bias_G)).sigmoid().chunk(4, 1)
         return {"input": i_BH, "forget": f_BH, "output": o_BH}
 
     def reset_parameters(self) -> None:
@@ -83,7 +84,7 @@ class NormalisedGRU(GRU):
     def project(self, x_BTI: Tensor) -> Tensor:
         """[LN(W_rz x) + b_rz; LN(W_n x) + b_n]."""
         parts = zip(*map(self._parts, (self.weight_ih, self.gain_ih, self.bias_ih)), strict=True)
-        return torch.cat([_norm(F.linear(x_BTI, weight), gain, bias) for weight, gain, bias in parts], -1)
+        return torch.cat([_norm(affine(x_BTI, weight), gain, bias) for weight, gain, bias in parts], -1)
 
     def prepare(self) -> Prepared:
         """(U_rz, U_n, gain_rz, gain_n, b'_rz, b'_n)."""
@@ -94,17 +95,17 @@ class NormalisedGRU(GRU):
         (h_BH,) = state
         u_rz, u_n, gain_rz, gain_n, b_rz, b_n = prepared
         g_rz, g_n = g_BG.split_with_sizes([2 * self.hidden_size, self.hidden_size], 1)
-        r_BH, z_BH = (g_rz + _norm(F.linear(h_BH, u_rz), gain_rz, b_rz)).sigmoid().chunk(2, 1)
+        r_BH, z_BH = (g_rz + _norm(affine(h_BH, u_rz), gain_rz, b_rz)).sigmoid().chunk(2, 1)
         if self.reset == "after":
-            n_BH = (g_n + r_BH * _norm(F.linear(h_BH, u_n), gain_n, b_n)).tanh()
+            n_BH = (g_n + r_BH * _norm(affine(h_BH, u_n), gain_n, b_n)).tanh()
         else:
-            n_BH = (g_n + _norm(F.linear(r_BH * h_BH, u_n), gain_n, b_n)).tanh()
+            n_BH = (g_n + _norm(affine(r_BH * h_BH, u_n), gain_n, b_n)).tanh()
         return ((n_BH + z_BH * (h_BH - n_BH)).to(h_BH.dtype),)
 
     def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
         """The reset gate r and the update gate z, in [0, 1]."""
         u_rz, _, gain_rz, _, b_rz, _ = prepared
-        normed = _norm(F.linear(before[0], u_rz), gain_rz, b_rz)
+        normed = _norm(affine(before[0], u_rz), gain_rz, b_rz)
         r_BH, z_BH = (g_BG[:, : 2 * self.hidden_size] + normed).sigmoid().chunk(2, 1)
         return {"reset": r_BH, "update": z_BH}
 

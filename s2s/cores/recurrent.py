@@ -99,6 +99,8 @@ class Recurrent(nn.Module):
         x_BTI = self._turn(x_BTI if rows is None else rows.blank(x_BTI), rows)
         before = self.begin(len(x_BTI)) if state is None else state
         out_BTO, after = self._scan(x_BTI, before, rows)
+        if not torch.is_autocast_enabled(x_BTI.device.type):
+            out_BTO = out_BTO.to(after[0].dtype)  # matrices may be kept in a narrower type than states
         if self.keep == "last":
             return self.summary(after), after
         return self._turn(out_BTO, rows), after

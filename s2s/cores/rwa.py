@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.cell import Block, Cell, Prepared, State, gate_blocks
+from s2s.cores.product import add_product, affine
 
 
 class RWA(Cell):
@@ -44,7 +45,7 @@ class RWA(Cell):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """[W_u x + b_u; W_gx x + b_g; W_ax x]."""
-        return F.linear(x_BTI, self.weight_ih, F.pad(self.bias, (0, self.hidden_size)))
+        return affine(x_BTI, self.weight_ih, F.pad(self.bias, (0, self.hidden_size)))
 
     def begin(self, batch: int, seed: State | None = None) -> State:
         """(tanh(s) or the seed, 0, -inf)."""
@@ -68,7 +69,7 @@ class RWA(Cell):
         h_BH, v_BH, l_BH = state
         (weight_HG,) = prepared
         u_BH, rest_BG = g_BG.split_with_sizes([self.hidden_size, 2 * self.hidden_size], 1)
-        g_BH, a_BH = torch.addmm(rest_BG, h_BH, weight_HG).to(l_BH.dtype).chunk(2, 1)
+        g_BH, a_BH = add_product(rest_BG, h_BH, weight_HG).to(l_BH.dtype).chunk(2, 1)
         z_BH = u_BH * g_BH.tanh()
         # l_0 = -inf is safe: the first share is sigmoid(+inf) = 1 with a zero gradient, and l_0 itself is a constant.
         w_BH = (a_BH - l_BH).sigmoid()
@@ -79,7 +80,7 @@ class RWA(Cell):
         """The share w_t of this step in the average, in [0, 1]."""
         h_BH, _, l_BH = before
         (weight_HG,) = prepared
-        a_BH = g_BG[:, 2 * self.hidden_size :] + h_BH @ weight_HG[:, self.hidden_size :]
+        a_BH = add_product(g_BG[:, 2 * self.hidden_size :], h_BH, weight_HG[:, self.hidden_size :])
         return {"share": (a_BH - l_BH).sigmoid()}
 
     def reset_parameters(self) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from s2s.cores.cell import Cell, Prepared, State
+from s2s.cores.product import add_product, affine
 from s2s.errors import UserError
 
 Variant = Literal["full", "iid", "recurrent", "multiscale"]
@@ -65,18 +65,18 @@ class Statistical(Cell):
 
     def project(self, x_BTI: Tensor) -> Tensor:
         """W_x x + b_phi."""
-        return F.linear(x_BTI, self.weight_ih, self.bias_phi)
+        return affine(x_BTI, self.weight_ih, self.bias_phi)
 
     def prepare(self) -> Prepared:
         """(alpha_A1,) and, where there are recurrent statistics, W_r^T, b_r, W_phi^T."""
-        alpha_A1 = self.weight_ih.new_tensor(self.decays)[:, None]
+        alpha_A1 = self.bias_phi.new_tensor(self.decays)[:, None]
         if self.variant in ("iid", "multiscale"):
             return (alpha_A1,)
         return alpha_A1, self.weight_mu_r.t(), self.bias_r, self.weight_r_phi.t()
 
     def layer_weights(self) -> Prepared:
         """(alpha_A, W_x, b_phi, W_o, b_o) and, where there are recurrent statistics, W_r, b_r, W_phi."""
-        alpha_A = self.weight_ih.new_tensor(self.decays)
+        alpha_A = self.bias_phi.new_tensor(self.decays)
         weights = alpha_A, self.weight_ih, self.bias_phi, self.weight_out, self.bias_out
         if self.variant in ("iid", "multiscale"):
             return weights
@@ -88,8 +88,8 @@ class Statistical(Cell):
         alpha_A1, *recurrent = prepared
         if recurrent:
             w_KR, b_R, w_RP = recurrent
-            r_BR = torch.addmm(b_R, mu_BK, w_KR).relu()
-            g_BG = torch.addmm(g_BG, r_BR, w_RP)
+            r_BR = add_product(b_R, mu_BK, w_KR).relu()
+            g_BG = add_product(g_BG, r_BR, w_RP)
         phi_B1P = g_BG.relu().to(mu_BK.dtype).unsqueeze(1)
         mu_BAP = mu_BK.reshape(len(mu_BK), len(self.decays), -1)
         return ((alpha_A1 * mu_BAP + (1 - alpha_A1) * phi_B1P).flatten(1),)
@@ -97,11 +97,11 @@ class Statistical(Cell):
     def gates(self, g_BG: Tensor, before: State, after: State, prepared: Prepared) -> dict[str, Tensor]:  # noqa: ARG002
         """The recurrent statistics r, from 0 up; nothing where the variant has none."""
         _, *recurrent = prepared
-        return {"recurrent statistics": torch.addmm(recurrent[1], before[0], recurrent[0]).relu()} if recurrent else {}
+        return {"recurrent statistics": add_product(recurrent[1], before[0], recurrent[0]).relu()} if recurrent else {}
 
     def read(self, hidden_BTK: Tensor) -> Tensor:
         """relu(W_o mu + b_o)."""
-        return F.linear(hidden_BTK, self.weight_out, self.bias_out).relu()
+        return affine(hidden_BTK, self.weight_out, self.bias_out).relu()
 
     def reset_parameters(self) -> None:
         """Glorot uniform matrices, where phi reads one matrix over [x; r]; zero biases."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from s2s.kernels.compiled import not_built
 from s2s.kernels.compiled.call import call
+from s2s.kernels.few import few
 
 _LEAST = torch.finfo(torch.float32).tiny
 
@@ -37,6 +38,11 @@ def rounded(x_RF: Tensor) -> Rounded:
 
 def product(x: Rounded, weight: Rounded, bias_V: Tensor | None) -> Tensor:
     """x W^T + b, (R, V) in float32; the sums are exact, in 32 bits."""
+    if few(x.scale_R.unsqueeze(1).expand(x.numbers_RF.shape), weight.numbers_RF):
+        y_RV = x.scale_R.new_empty(len(x.scale_R), len(weight.scale_R))
+        sizes = (*x.numbers_RF.shape, len(weight.scale_R))
+        call("few", "few_eight", sizes, None, x.scale_R, x.numbers_RF, weight.numbers_RF, weight.scale_R, bias_V, y_RV)
+        return y_RV
     numbers_RV = torch._int_mm(x.numbers_RF, weight.numbers_RF.T)
     if not _compiled(x.scale_R):
         y_RV = numbers_RV.float().mul_(x.scale_R.unsqueeze(1) * weight.scale_R)

@@ -1,15 +1,19 @@
-"""Output layers for models that only answer: the same product with smaller numbers."""
+"""Models that only answer: the same products with smaller numbers."""
 
 # R rows, F width of the features, V vocabulary
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from s2s.cores import Recurrent
+from s2s.kernels import BackendUnavailable, few, find
 from s2s.kernels.eight import Rounded, product, rounded
+from s2s.models.writer import Writer
 
 
 class Int8Linear(nn.Linear):
@@ -49,8 +53,41 @@ class HalfLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., V) in float32."""
-        y = F.linear(x.bfloat16(), self.weight).float()
-        return y if self.bias is None else y + self.bias
+        return few.product(x, self.weight, self.bias)
+
+
+SMALL = 16
+"""Products narrower than this on one side stay as they are: they cost nothing, and a score's digits matter."""
+
+
+def slim(model: Writer, precision: Literal["bfloat16", "int8"]) -> None:
+    """The output layer in this precision; on the CPU all other matrices that are multiplied with in bfloat16.
+
+    States, biases, embeddings and sums keep their type. The model can no longer be trained.
+    """
+    model.output = compact(model.output, precision)
+    if model.output.weight.device.type != "cpu":
+        return
+    for module in list(model.modules()):
+        if isinstance(module, Recurrent):
+            _narrow(module)
+        for name, layer in module.named_children():
+            if type(layer) is nn.Linear and min(layer.in_features, layer.out_features) >= SMALL:
+                setattr(module, name, HalfLinear(layer))
+
+
+def _narrow(layer: Recurrent) -> None:
+    """The matrices of a core in bfloat16, on a backend that takes them beside biases in float32."""
+    for parameter in layer.cell.parameters():
+        if parameter.dim() == 2:
+            parameter.requires_grad_(False)
+            parameter.data = parameter.data.bfloat16()
+    layer.backend = "reference"
+    for backend in ("compiled", "fused"):
+        with contextlib.suppress(BackendUnavailable):
+            find(layer.cell.kernel, backend, torch.device("cpu"), torch.bfloat16)
+            layer.backend = backend
+            return
 
 
 def compact(layer: nn.Linear, precision: Literal["bfloat16", "int8"]) -> nn.Linear:

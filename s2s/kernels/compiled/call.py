@@ -6,6 +6,8 @@ Shapes: B batch, T time.
 from __future__ import annotations
 
 import ctypes
+import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,14 +25,21 @@ def call(core: str, function: str, sizes: tuple[int, ...], lengths_B: Tensor | N
     """
     first = tensors[0]
     assert first is not None
-    run = library(core)[f"{function}_{NAMES[first.dtype]}"]
+    run = _function(core, f"{function}_{NAMES[first.dtype]}", len(sizes), len(tensors))
     lengths = None if lengths_B is None else lengths_B.to(torch.int64).contiguous()
-    pointers = [_pointer(tensor) for tensor in (lengths, *tensors)]
-    run(*map(ctypes.c_int, sizes), pointers[0], ctypes.c_int(torch.get_num_threads()), *pointers[1:])
+    run(*sizes, _pointer(lengths), torch.get_num_threads(), *map(_pointer, tensors))
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+@functools.cache
+def _function(core: str, name: str, sizes: int, tensors: int) -> Callable[..., object]:
+    """With its types said, so that a call takes numbers as they are."""
+    run = getattr(library(core), name)
+    run.argtypes = [ctypes.c_int] * sizes + [ctypes.c_void_p, ctypes.c_int] + [ctypes.c_void_p] * tensors
+    return run  # type: ignore[no-any-return]
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
     if tensor is None:
-        return ctypes.c_void_p(None)
+        return None
     assert tensor.is_contiguous(), "a compiled loop reads memory in order"
-    return ctypes.c_void_p(tensor.data_ptr())
+    return tensor.data_ptr()

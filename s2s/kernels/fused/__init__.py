@@ -53,7 +53,8 @@ def _in_wide_state(
     run: Run, x_BTI: Tensor, state: State, weights: State, lengths_B: Tensor | None, /, *, every: bool
 ) -> tuple[Tensor, State]:
     """The loops want states and biases in float32: a layer in half precision is one in float32 under autocast."""
-    if not any(part.dtype in HALF for part in (*state, *weights)):
+    vectors = [weight for weight in weights if weight.dim() < 2]
+    if not any(part.dtype in HALF for part in (*state, *vectors)):
         return run(x_BTI, state, weights, lengths_B, every=every)
     with torch.autocast(x_BTI.device.type, product_dtype(weights[0])):
         wide_state, wide = (tuple(part.float() for part in parts) for parts in (state, weights))

@@ -148,6 +148,9 @@ template <class T> inline T sum_of(V<T> x) {
     for (int i = 0; i < LANES<T>; ++i) out += x[i];
     return out;
 }
+#if defined(S2S_AVX512)
+template <> inline float sum_of<float>(vfloat x) { return _mm512_reduce_add_ps((__m512)x); }
+#endif
 inline vdouble magnitude(vdouble x) { return x < 0 ? -x : x; }
 template <class W> inline W relu(W x) { return x < 0 ? W{} : x; }
 
