@@ -170,7 +170,7 @@ def offline(run: Path, texts: Sequence[str], folder: Path) -> tuple[list[str], f
         (folder / name).write_text("".join(f"{text}\n" for text in some), encoding="utf-8")
         start = time.perf_counter()
         words = ["-i", str(folder / name), "-o", str(folder / "answers"), "--batch-size", "64"]
-        subprocess.run([*S2S, "translate", str(run), *words, "--split-sentences", "always"], check=True)
+        subprocess.run([*S2S, "translate", str(run), *words], check=True)
         times.append(time.perf_counter() - start)
     answers = (folder / "answers").read_text(encoding="utf-8").splitlines()
     return answers, (len(texts) - 1) / (times[1] - times[0])
