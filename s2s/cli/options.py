@@ -40,8 +40,8 @@ DeviceOption = Annotated[Device, typer.Option(help="Where it runs; auto takes a 
 PrecisionOption = Annotated[
     Precision | None,
     typer.Option(
-        help="Of the products: float32 if left out; int8: of the output layer, beside bfloat16; auto: bfloat16 where the"
-        " hardware multiplies it.",
+        help="Of the products: float32 if left out; int8: of the output layer, beside bfloat16; auto: bfloat16 where"
+        " the hardware multiplies it.",
         show_default=False,
     ),
 ]

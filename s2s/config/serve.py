@@ -33,7 +33,7 @@ class Serve(Section):
     characters_per_minute: Limit = Field(-1, description="Characters a minute of one key or address; -1: any number.")
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "float32",
-        description="Of the products; int8: of the output layer's, beside bfloat16; auto: that where the hardware multiplies it.",
+        description="Of the products; int8: of the output layer's, beside bfloat16; auto: that where it pays.",
     )
     workers: Positive = Field(1, description="Batches at a time; each takes all cores that torch may use.")
     batch_lines: Positive = Field(64, description="Most lines of a batch; they may be of several requests.")
