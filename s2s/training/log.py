@@ -23,6 +23,10 @@ UPDATES_A_LINE = 50
 """How many updates a training line of `metrics.jsonl` sums up, unless a validation or the clock comes first."""
 
 
+LONGEST_SAMPLE = 120
+"""Characters of a source that are shown beside an answer."""
+
+
 class Sample(NamedTuple):
     """One validation pair and the model's answer."""
 
@@ -122,7 +126,7 @@ class RunLog:
         self.say(f"{done}, update {progress.update:,}, {training:.0f} s: {shown}{mark}")
         for sample in validation.samples:
             right = "=" if sample.answer.strip() == sample.reference.strip() else "≠"
-            self.say(f"    {sample.source}  →  {sample.answer}  {right}  {sample.reference}")
+            self.say(f"    {_ending(sample.source)}  →  {sample.answer}  {right}  {sample.reference}")
         self._window = _Window()
         self._last_line = time.monotonic()
 
@@ -191,6 +195,11 @@ class _Window:
 
     def speed(self) -> float:
         return self._tokens / max(time.monotonic() - self._started, 1e-9)
+
+
+def _ending(text: str) -> str:
+    """The last words, where a text is longer than a line: a flat dialogue's source is all that was said before."""
+    return text if len(text) <= LONGEST_SAMPLE else "… " + text[-LONGEST_SAMPLE:].partition(" ")[2]
 
 
 def _shown(name: str, value: float) -> str:

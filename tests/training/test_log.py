@@ -78,6 +78,17 @@ def test_what_the_reader_sees(tmp_path: Path) -> None:
     assert "best" not in text[3]
 
 
+def test_of_a_long_source_the_last_words_are_shown(tmp_path: Path) -> None:
+    """A flat dialogue's source is everything that was said before."""
+    log, out = opened(tmp_path)
+    source = " ".join(f"word{number}" for number in range(200))
+    with log:
+        log.validation(Progress(), Validation({"loss": 1.0}, [Sample(source, "yes", "no")], 0.1), best=True)
+    assert "… word184 " in out.getvalue()
+    assert "word199  →  yes" in out.getvalue()
+    assert "word183" not in out.getvalue()
+
+
 def test_the_log_is_cut_back_to_where_the_run_goes_on(tmp_path: Path) -> None:
     log, _ = opened(tmp_path)
     progress = Progress()
