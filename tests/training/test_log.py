@@ -84,9 +84,10 @@ def test_of_a_long_source_the_last_words_are_shown(tmp_path: Path) -> None:
     source = " ".join(f"word{number}" for number in range(200))
     with log:
         log.validation(Progress(), Validation({"loss": 1.0}, [Sample(source, "yes", "no")], 0.1), best=True)
-    assert "… word184 " in out.getvalue()
-    assert "word199  →  yes" in out.getvalue()
-    assert "word183" not in out.getvalue()
+    shown = " ".join(out.getvalue().split())
+    assert "… word185 " in shown
+    assert "word199 → yes" in shown
+    assert "word184" not in shown
 
 
 def test_the_log_is_cut_back_to_where_the_run_goes_on(tmp_path: Path) -> None:
