@@ -86,7 +86,7 @@ def test_of_a_long_source_the_last_words_are_shown(tmp_path: Path) -> None:
         log.validation(Progress(), Validation({"loss": 1.0}, [Sample(source, "yes", "no")], 0.1), best=True)
     shown = " ".join(out.getvalue().split())
     assert "… word185 " in shown
-    assert "word199 → yes" in shown
+    assert "word199 → no ≠ yes" in shown
     assert "word184" not in shown
 
 
