@@ -1,7 +1,7 @@
 """Batches over all requests: what waits for one model is answered together, off the event loop.
 
 While the workers are busy, items gather; one that is free takes the next batch at once, so a server at rest adds no
-waiting. After a batch of several requests it waits some milliseconds more, in which their clients come back. All that
+waiting. After a batch of several requests it waits while their clients come back, a few milliseconds apart. All that
 is here runs on the event loop but the work itself, so nothing is locked.
 """
 
@@ -16,6 +16,9 @@ from typing import Any, Protocol, TypeAlias
 
 from .refusal import Refusal
 
+LONGEST = 20
+"""Pauses of `Bounds.gather` that a worker waits at most."""
+
 Work: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 """From items to as many answers. What they are is the caller's."""
 
@@ -28,7 +31,7 @@ class Bounds:
         items: of a batch.
         room: of a batch: its items times the size of the largest, to which all are padded. One item may be larger.
         queue: items that wait, from which on requests are refused.
-        gather: seconds that a worker waits after a batch of several requests.
+        gather: seconds without a new item after which a worker that has answered several requests waits no longer.
         workers: batches at a time.
     """
 
@@ -184,11 +187,21 @@ class Batcher:
         self._watcher.batched(len(batch), sum(part.size for part in batch))
         try:
             await self._answer(work, batch)
-            if jobs > 1 and self.waiting < self._bounds.items:
-                await asyncio.sleep(self._bounds.gather)
+            if jobs > 1:
+                await self._gather()
         finally:
             self._free += 1
             self._start()
+
+    async def _gather(self) -> None:
+        """Wait while items keep coming, until they fill a batch; for as long as `LONGEST` pauses at most."""
+        for _ in range(LONGEST):
+            before = self.waiting
+            if before >= self._bounds.items:
+                return
+            await asyncio.sleep(self._bounds.gather)
+            if self.waiting <= before:
+                return
 
     async def _answer(self, work: Work, batch: Sequence[Part]) -> None:
         """Answer the parts of a batch; where that fails, each job by itself, so that none spoils another."""

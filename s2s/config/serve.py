@@ -41,7 +41,10 @@ class Serve(Section):
         20_000, description="Most characters of a batch, in which each line counts as long as its longest."
     )
     batch_wait: float = Field(
-        0.003, ge=0.0, le=1.0, description="Seconds that a busy server lets requests gather between two batches."
+        0.003,
+        ge=0.0,
+        le=1.0,
+        description="Between two batches a busy server waits for so many seconds without a request.",
     )
     queue_limit: Positive = Field(1000, description="Lines that wait, from which on requests are refused (503).")
     timeout: float = Field(60.0, gt=0.0, description="Seconds after which a request is given up (503).")
