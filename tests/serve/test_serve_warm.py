@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-import httpx
+import httpx2
 import pytest
 from serve_stub import Echoing, Hypothesis, Reversing
 
@@ -34,7 +34,7 @@ def test_ready_comes_after_the_first_answers_and_health_before() -> None:
 
     async def scene() -> list[int]:
         service = Service([first, second, talks], Settings())
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(application(service)), base_url="http://x")
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(application(service)), base_url="http://x")
         Operator(mock.Mock(), service, None).start()
         before = [(await client.get(path)).status_code for path in ("/ready", "/health")]
         assert (await client.get("/ready")).json() == {"status": "starting"}

@@ -36,37 +36,44 @@ inline int32_t dot(int K, const int8_t* a, const int8_t* b) {
     return sum;
 }
 
+// 128 times the sum of a row of x: `eight_row` multiplies with w + 128, since one factor of its instructions is unsigned.
+inline int32_t excess(int K, const int8_t* x) {
+    int32_t sum = 0;
+#if defined(S2S_AVX512) && defined(__AVX512VNNI__)
+    for (int k = 0; k < K / 64 * 64; ++k) sum += x[k];
+#else
+    (void)K, (void)x;
+#endif
+    return 128 * sum;
+}
+
 template <int ROWS> void eight_row(int K, const int8_t* x, const int8_t* w, int32_t* sums) {
     int k = 0;
 #if defined(S2S_AVX512) && defined(__AVX512VNNI__)
-    // These instructions take one unsigned factor: w + 128, whose part of 128 sum x is taken off again.
-    const __m512i flip = _mm512_set1_epi8(char(0x80)), ones = _mm512_set1_epi8(1);
-    __m512i both[ROWS], extra[ROWS];
-    for (int r = 0; r < ROWS; ++r) both[r] = extra[r] = _mm512_setzero_si512();
+    const __m512i flip = _mm512_set1_epi8(char(0x80));
+    __m512i both[ROWS];
+    for (int r = 0; r < ROWS; ++r) both[r] = _mm512_setzero_si512();
     for (; k + 64 <= K; k += 64) {
         const __m512i now = _mm512_xor_si512(_mm512_loadu_si512(w + k), flip);
-        for (int r = 0; r < ROWS; ++r) {
-            const __m512i in = _mm512_loadu_si512(x + size_t(r) * K + k);
-            both[r] = _mm512_dpbusd_epi32(both[r], now, in);
-            extra[r] = _mm512_dpbusd_epi32(extra[r], ones, in);
-        }
+        for (int r = 0; r < ROWS; ++r) both[r] = _mm512_dpbusd_epi32(both[r], now, _mm512_loadu_si512(x + size_t(r) * K + k));
     }
-    for (int r = 0; r < ROWS; ++r)
-        sums[r] = _mm512_reduce_add_epi32(both[r]) - 128 * _mm512_reduce_add_epi32(extra[r]);
+    for (int r = 0; r < ROWS; ++r) sums[r] = _mm512_reduce_add_epi32(both[r]);
 #else
     for (int r = 0; r < ROWS; ++r) sums[r] = 0;
 #endif
-    for (int r = 0; r < ROWS; ++r) sums[r] += dot(K - k, x + size_t(r) * K + k, w + k);
+    if (k < K)
+        for (int r = 0; r < ROWS; ++r) sums[r] += dot(K - k, x + size_t(r) * K + k, w + k);
 }
 
 template <int ROWS>
 void eight_rows(int K, int N_, int from, int to, const float* scale_R, const int8_t* x, const int8_t* w, const float* scale_N,
                 const float* bias, float* y) {
-    int32_t sums[ROWS];
+    int32_t sums[ROWS], beyond[ROWS];
+    for (int r = 0; r < ROWS; ++r) beyond[r] = excess(K, x + size_t(r) * K);
     for (int n = from; n < to; ++n) {
         eight_row<ROWS>(K, x, w + size_t(n) * K, sums);
         for (int r = 0; r < ROWS; ++r)
-            y[size_t(r) * N_ + n] = float(sums[r]) * (scale_R[r] * scale_N[n]) + (bias ? bias[n] : 0.0f);
+            y[size_t(r) * N_ + n] = float(sums[r] - beyond[r]) * (scale_R[r] * scale_N[n]) + (bias ? bias[n] : 0.0f);
     }
 }
 
