@@ -48,7 +48,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         write(folder)
-        train(*TOY, "training.epochs=5", "-o", "run")
+        train(*TOY, "training.epochs=8", "-o", "run")
     return folder
 
 
