@@ -28,7 +28,7 @@ def few(x: Tensor, matrix: Tensor) -> bool:
 
 
 def product(x: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
-    """x W^T + b, (..., N), in the dtype of b (float32 without one); of more than a few rows x is rounded, too."""
+    """x W^T + b, (..., N), in the dtype of b (float32 without one); x is rounded where the CPU multiplies bfloat16."""
     if not (few(x, weight_NK) and weight_NK.dtype == torch.bfloat16):
         y = F.linear(x.to(weight_NK.dtype), weight_NK)
         return y.float() if bias_N is None else y + bias_N

@@ -24,3 +24,10 @@ def map_tensors(function: Callable[[Tensor], Tensor], value: T) -> T:
 def rows(value: T, index: Tensor) -> T:
     """The given batch rows of every tensor."""
     return map_tensors(lambda tensor: tensor.index_select(0, index), value)
+
+
+def tensors(value: object) -> list[Tensor]:
+    """All tensors of a nested tuple, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    return [tensor for part in value for tensor in tensors(part)] if isinstance(value, tuple) else []

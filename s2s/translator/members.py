@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from s2s.models import HRED, Decoded, Memory, Seq2Seq
+from s2s.models.few_rows import few_rows
 from s2s.models.nested import map_tensors
 from s2s.search import Ensemble, Stepper
 from s2s.search.stepper import log_softmax
@@ -85,11 +86,6 @@ class Members(NamedTuple):
     device: torch.device
 
     @property
-    def stepper(self) -> Stepper[Any, Any]:
-        """What the search takes."""
-        return self.models[0].model if len(self.models) == 1 else Ensemble([member.model for member in self.models])
-
-    @property
     def attend(self) -> bool:
         """Whether there is attention to the source's tokens; of several models those without have no say."""
         return any(member.attends for member in self.models)
@@ -103,6 +99,15 @@ class Members(NamedTuple):
         """The memory that belongs to the stepper; `seeds` as of `Member.encode`."""
         found = self._memories(sources, seeds)
         return found[0] if len(found) == 1 else found
+
+    def stepper(self, memory: Any, width: int) -> Stepper[Any, Any]:
+        """What a search of this memory takes that keeps so many hypotheses of each sentence."""
+        memories = (memory,) if len(self.models) == 1 else memory
+        steppers = [
+            few_rows(member.model, part, len(part.mask) * width)
+            for member, part in zip(self.models, memories, strict=True)
+        ]
+        return steppers[0] if len(steppers) == 1 else Ensemble(steppers)
 
     def _memories(self, sources: Sequence[Ids], seeds: Sequence[int] | None = None) -> tuple[Memory, ...]:
         return tuple(member.encode(sources, self.device, extended=self.copy, seeds=seeds) for member in self.models)

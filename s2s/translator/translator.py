@@ -204,13 +204,15 @@ class Translator:
         penalty = search.LengthPenalty(settings.length_penalty_kind, settings.length_penalty)
         numbers = [asked.first + row.number for row in chunk]
         seeds = [(settings.seed * _SPREAD + number) & 0xFFFFFFFF for number in numbers]
-        stepper, memory = self.members.stepper, self.members.encode([row.ids for row in chunk], seeds)
+        memory = self.members.encode([row.ids for row in chunk], seeds)
         if settings.sample:
+            stepper = self.members.stepper(memory, asked.n_best)
             sampling = search.Sampling(settings.temperature, settings.top_k, settings.top_p, settings.seed)
             return search.sample(
                 stepper, memory, limits, sampling=sampling, penalty=penalty, count=asked.n_best, numbers=numbers
             )
         width = -(-max(settings.beam, asked.n_best) // settings.groups) * settings.groups
+        stepper = self.members.stepper(memory, width)
         if width == 1 and not any(map(len, limits.required)):
             return [[one] for one in search.greedy(stepper, memory, limits, penalty=penalty)]
         return search.beam(

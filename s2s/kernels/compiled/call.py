@@ -16,6 +16,7 @@ from s2s.kernels.compiled.build import library
 
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 """The storage types that the sources are compiled for, as they end the functions' names."""
+_ENDS = NAMES | {torch.int8: "int8"}
 
 
 def call(core: str, function: str, sizes: tuple[int, ...], lengths_B: Tensor | None, *tensors: Tensor | None) -> None:
@@ -25,7 +26,7 @@ def call(core: str, function: str, sizes: tuple[int, ...], lengths_B: Tensor | N
     """
     first = tensors[0]
     assert first is not None
-    run = _function(core, f"{function}_{NAMES[first.dtype]}", len(sizes), len(tensors))
+    run = _function(core, f"{function}_{_ENDS[first.dtype]}", len(sizes), len(tensors))
     lengths = None if lengths_B is None else lengths_B.to(torch.int64).contiguous()
     run(*sizes, _pointer(lengths), torch.get_num_threads(), *map(_pointer, tensors))
 

@@ -1,7 +1,5 @@
-// Rows of numbers in 8 bits, and products of such numbers back in float.
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
+// Rows of floats to numbers in 8 bits, and products of such numbers back in float.
+#include "eight.hpp"
 
 namespace s2s {
 
@@ -12,21 +10,6 @@ template <class F> inline void over(int rows, int threads, F run) {
 #endif
     for (int part = 0; part < parts; ++part)
         for (int row = int(long(rows) * part / parts); row < int(long(rows) * (part + 1) / parts); ++row) run(row);
-}
-
-// scale = max |x| / 127 of the row, out = x / scale rounded to even; a row of zeros has the scale `least`.
-void round_row(int width, float least, const float* x, int8_t* out, float* scale) {
-    float most = 0;
-    bool number = true;
-#pragma omp simd reduction(max : most) reduction(&& : number)
-    for (int i = 0; i < width; ++i) {
-        const float size = std::fabs(x[i]);
-        number = number && size == size;
-        most = std::max(most, size);
-    }
-    *scale = number ? std::max(most, least) / 127 : NAN;
-#pragma omp simd
-    for (int i = 0; i < width; ++i) out[i] = number ? int8_t(std::nearbyint(x[i] / *scale)) : int8_t(0);
 }
 
 void scale_row(int width, float scale, const int32_t* numbers, const float* scales, const float* bias, float* out) {

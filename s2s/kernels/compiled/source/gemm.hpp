@@ -83,8 +83,8 @@ template <class S> class Packed {
             const S* from = source + ptrdiff_t(p) * PANEL<T> * column;
             int columns = std::min(width(p), N - p * PANEL<T>);
             if (row < column) {
-                for (int n = 0; n < columns; ++n)
-                    for (int k = 0; k < K; ++k) at(p, k, n) = narrow(widen(from[k * row + n * column]), P{});
+                for (int n = 0; n < columns; n += LANES<T>)
+                    pack_columns(from + n * column, row, column, K, std::min(LANES<T>, columns - n), p, n);
             } else {
                 for (int k = 0; k < K; ++k)
                     for (int n = 0; n < columns; ++n) at(p, k, n) = narrow(widen(from[k * row + n * column]), P{});
@@ -105,6 +105,26 @@ template <class S> class Packed {
     }
 
   private:
+    // So many neighbouring columns, at most a vector's: what lies side by side in the panel lies far apart in the source.
+    void pack_columns(const S* from, ptrdiff_t row, ptrdiff_t column, int K, int columns, int p, int n) {
+        int k = 0;
+#if defined(S2S_AVX512)
+        if constexpr (std::is_same<P, S>::value && sizeof(P) * DEPTH<P> == 4) {
+            if (row == 1 && column < INT32_MAX / 64) {
+                const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                const __m512i apart = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(int(column)));
+                const __mmask16 some = __mmask16((1u << columns) - 1);
+                for (; k + DEPTH<P> <= K; k += DEPTH<P>) {
+                    __m512i found = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), some, apart, from + k, int(sizeof(S)));
+                    _mm512_storeu_si512(&at(p, k, n), found);
+                }
+            }
+        }
+#endif
+        for (int i = 0; i < columns; ++i)
+            for (int left = k; left < K; ++left) at(p, left, n + i) = narrow(widen(from[left * row + i * column]), P{});
+    }
+
     int K_, N_;
     Buffer<P> data_;
 };

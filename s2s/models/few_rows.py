@@ -1,0 +1,135 @@
+"""A writer whose steps are one call each, for searches of a few rows: a sentence at a terminal or in a chat."""
+
+# R rows (sentences x beams), B sentences, S source positions, W width of all parts of a state, V vocabulary
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from s2s.cores import steps
+from s2s.kernels.eight import Rounded
+from s2s.kernels.steps import Do, Matrix, Program, Read, Register, Unfit, unavailable
+from s2s.models.attention import Attention
+from s2s.models.compact import Int8Linear
+from s2s.models.decoder import Decoder, DecoderState, Memory
+from s2s.models.nested import rows, tensors
+from s2s.models.writer import Writer
+
+
+class FewRows:
+    """A Stepper that computes what `Writer` does, for one search. Its state is one tensor (R, W)."""
+
+    def __init__(self, program: Program, first_BW: Tensor) -> None:
+        self._program, self._first_BW = program, first_BW
+
+    def begin(self, memory: Memory) -> Tensor:  # noqa: ARG002  the search's own
+        """(B, W) the state before the first token."""
+        return self._first_BW
+
+    def step(self, token_R: Tensor, state_RW: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Logits (R, V) of the next token, and the next state."""
+        parts = memory.keys, memory.values, memory.mask, memory.context
+        return self._program.run(token_R, state_RW, Read(*(part.contiguous() for part in parts)))
+
+    def reorder(self, state_RW: Tensor, index_R: Tensor) -> Tensor:
+        """The given rows of a state, in the given order."""
+        return state_RW.index_select(0, index_R)
+
+    def select(self, memory: Memory, sentences_B: Tensor) -> Memory:
+        """The memory of the given sentences."""
+        return rows(memory, sentences_B)
+
+
+def few_rows(writer: Writer, memory: Memory, count: int) -> FewRows | Writer:
+    """What steps a search of this memory with so many rows: one call a step where there is a program for it."""
+    decoder = writer.decoder
+    if writer.training or writer.copies or decoder.readout.gating is not None or unavailable(count, memory.values):
+        return writer
+    if decoder.attention is not None and decoder.attention.coverage:
+        return writer
+    state = writer.begin(memory)
+    try:
+        return FewRows(_written(writer, state, memory), torch.cat(tensors(state), 1))
+    except Unfit:
+        return writer
+
+
+def _written(writer: Writer, state: DecoderState, memory: Memory) -> Program:
+    """`Writer.step` of a model without copying, coverage and gates."""
+    parts = tensors(state)
+    if any(part.dtype != torch.float32 for part in (*parts, memory.keys, memory.values, memory.context)):
+        raise Unfit("states that are not float32")
+    program = Program([part.shape[1] for part in parts])
+    before = _as_state(program.state, state)
+    features = _decoder(program, writer.decoder, before, memory)
+    program.emit(features, *_layer(writer.output))
+    return program
+
+
+class _Before:
+    """Where the parts of a state stand."""
+
+    def __init__(self, stack: Sequence[tuple[Register, ...]], output: Register, fed: Register) -> None:
+        self.stack, self.output, self.fed = stack, output, fed
+
+
+def _as_state(registers: Sequence[Register], state: DecoderState) -> _Before:
+    found = iter(registers)
+    stack = [tuple(next(found) for _ in layer) for layer in state.stack]
+    return _Before(stack, next(found), next(found))
+
+
+def _decoder(program: Program, decoder: Decoder, state: _Before, memory: Memory) -> Register:
+    """`Decoder.step`: the features, with the next state where the last one was."""
+    embedded = program.room(decoder.embedding.size)
+    program.embed(decoder.embedding.weight.detach(), embedded)
+    peeked = []
+    if decoder.peeky:
+        peeked = [program.room(memory.context.shape[1])]
+        program.context(peeked[0])
+    gates = steps.project(program, decoder.stack, program.join([embedded, *peeked]))
+    context = None
+    if decoder.attention is not None and decoder.query == "previous":
+        context = _attend(program, decoder.attention, state.output)
+        if decoder.feeding is not None:
+            program.product(context, *_layer(decoder.feeding), gates, add=True)
+    elif decoder.feeding is not None:
+        program.product(state.fed, *_layer(decoder.feeding), gates, add=True)
+    output = steps.step(program, decoder.stack, gates, state.stack)
+    if decoder.attention is not None and decoder.query == "current":
+        context = _attend(program, decoder.attention, output)
+    seen = [] if context is None else [context]
+    features = _read(program, decoder, [*seen, output, *peeked], embedded)
+    if state.output.width:
+        program.copy(output, state.output)
+    if state.fed.width:
+        program.copy(features if decoder.feed == "attentional" else seen[0], state.fed)
+    return features
+
+
+def _attend(program: Program, attention: Attention, query: Register) -> Register:
+    energy = None
+    if attention.score == "additive":
+        query, energy = program.product(query, *_layer(attention.query)), attention.energy.weight[0]
+    context = program.room(attention.value_size)
+    program.attend(query, context, energy)
+    return context
+
+
+def _read(program: Program, decoder: Decoder, parts: list[Register], embedded: Register) -> Register:
+    readout = decoder.readout
+    joined = program.join([*parts, embedded] if readout.kind == "deep" else parts)
+    if readout.layer is None:
+        return joined
+    features = program.product(joined, *_layer(readout.layer))
+    program.apply(Do.TANH, features)
+    return features
+
+
+def _layer(layer: nn.Linear) -> tuple[Matrix, Tensor | None]:
+    weight: Any = layer.weight
+    return Rounded(weight, layer.scale_V) if isinstance(layer, Int8Linear) else weight, layer.bias
