@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import repeat
 from typing import TypeVar, cast
 
 from starlette.requests import Request
 
-from s2s.errors import UserError
+from s2s.errors import MissingExtraError, UserError
 
 from .batcher import Batcher, Bounds
 from .detection import Detector
@@ -68,6 +68,7 @@ class Service:
 
     async def warm(self, runs: Sequence[Run]) -> None:
         """Let each run answer once, in the thread that will ask it: a first answer takes longer than those after it.
+        Where languages may have to be told apart, their model is loaded, too (a second, some 100 MB).
 
         What goes wrong is left to the requests, which say so.
         """
@@ -76,6 +77,9 @@ class Service:
                 await self.work(partial(_greet, run))
             except Exception:
                 log.exception("the run %s could not answer its first text", run.name)
+        if len(self.directions.sources()) > 1:
+            with suppress(MissingExtraError):
+                await asyncio.to_thread(self.detector.known, ())
 
     async def drain(self) -> None:
         """Take nothing in any more, and come back when all that was taken in is worked off."""

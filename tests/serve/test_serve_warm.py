@@ -75,3 +75,11 @@ def test_runs_that_are_loaded_anew_answer_once_before_they_are_served() -> None:
         assert fresh.lines == [GREETING]
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("sources", "loaded"), [(("en",), False), (("en", "de"), True)])
+def test_languages_can_be_told_apart_at_once_where_there_are_several(sources: tuple[str, ...], loaded: bool) -> None:
+    runs = [Reversing(source, "fr", source) for source in sources]
+    service = Service(runs, Settings())
+    asyncio.run(service.warm(runs))
+    assert (service.detector._identifier is not None) is loaded
