@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def shortlist(self) -> Path:
+        """What `s2s shortlist` learned."""
+        return self.path / "shortlist.safetensors"
+
+    @property
     def best(self) -> Path:
         """The best few models, if they are kept."""
         return self.path / "best"

@@ -13,6 +13,7 @@ from s2s.build.dialogue_model import build_dialogue_model
 from s2s.build.dialogues import holds_dialogues
 from s2s.build.folder import RunFolder
 from s2s.build.model import build_model
+from s2s.build.shortlist import load_candidates
 from s2s.build.text import Tokenizers, load_tokenizers
 from s2s.config import Config
 from s2s.errors import UserError
@@ -43,6 +44,7 @@ def make_translator(
         languages=directions[0],
         directions=directions,
         device=device,
+        candidates=load_candidates(folder, tokenizers),
     )
 
 

@@ -18,6 +18,7 @@ from s2s.cli.keys import list_all, make, revoke
 from s2s.cli.look import explain_config, fetch_corpus, list_corpora, list_recipes, show_config
 from s2s.cli.options import make_console
 from s2s.cli.plot import plot
+from s2s.cli.shortlist import shortlist
 from s2s.cli.sweeps import compare, tune
 from s2s.cli.train import average, train
 from s2s.errors import UserError
@@ -52,7 +53,7 @@ def _app() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for verb in (train, embed, evaluate, average, compare, tune, plot, translate, score, chat, serve):
+    for verb in (train, embed, evaluate, average, compare, tune, plot, shortlist, translate, score, chat, serve):
         app.command()(verb)
     app.command("recipes")(list_recipes)
     data = typer.Typer(help="Public corpora that recipes use.", no_args_is_help=True)

@@ -44,6 +44,11 @@ class Search(Section):
     replace_unknown: bool = Field(
         False, description="Write <unk>, and put the source word there that had most attention (words, characters)."
     )
+    shortlist: NonNegative = Field(
+        0,
+        le=100,
+        description="Write likely tokens only, so many of each source token (`s2s shortlist`); 0: all.",
+    )
     batch_size: Positive = Field(64, description="Sentences decoded at once.")
 
     @model_validator(mode="after")

@@ -10,16 +10,19 @@ from s2s.search.beam import beam
 from s2s.search.hypothesis import Hypothesis, LengthPenalty, PenaltyKind, coverage, ranked
 from s2s.search.limits import Limits
 from s2s.search.sampling import Sampling
+from s2s.search.shortlist import Candidates, Shortlist
 from s2s.search.stepper import Ensemble, Stepper
 from s2s.search.walk import greedy, sample
 
 __all__ = [
+    "Candidates",
     "Ensemble",
     "Hypothesis",
     "LengthPenalty",
     "Limits",
     "PenaltyKind",
     "Sampling",
+    "Shortlist",
     "Stepper",
     "beam",
     "coverage",

@@ -15,6 +15,7 @@ from torch import Tensor
 from s2s.models import HRED, Decoded, Memory, Seq2Seq
 from s2s.models.few_rows import few_rows
 from s2s.models.nested import map_tensors
+from s2s.models.shortened import Shortened
 from s2s.search import Ensemble, Stepper
 from s2s.search.stepper import log_softmax
 from s2s.text.turns import split_turns
@@ -100,13 +101,14 @@ class Members(NamedTuple):
         found = self._memories(sources, seeds)
         return found[0] if len(found) == 1 else found
 
-    def stepper(self, memory: Any, width: int) -> Stepper[Any, Any]:
-        """What a search of this memory takes that keeps so many hypotheses of each sentence."""
+    def stepper(self, memory: Any, width: int, token_X: Tensor | None = None) -> Stepper[Any, Any]:
+        """What a search of this memory takes that keeps so many hypotheses of each sentence; `token_X`: among these."""
         memories = (memory,) if len(self.models) == 1 else memory
-        steppers = [
-            few_rows(member.model, part, len(part.mask) * width)
-            for member, part in zip(self.models, memories, strict=True)
-        ]
+        steppers: list[Stepper[Any, Any]] = []
+        for member, part in zip(self.models, memories, strict=True):
+            count = len(part.mask) * width
+            short = token_X is not None and Shortened(member.model, token_X, part, count)
+            steppers.append(short or few_rows(member.model, part, count))
         return steppers[0] if len(steppers) == 1 else Ensemble(steppers)
 
     def _memories(self, sources: Sequence[Ids], seeds: Sequence[int] | None = None) -> tuple[Memory, ...]:

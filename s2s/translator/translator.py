@@ -40,6 +40,7 @@ class Translator:
         device: where the model is.
         directions: all pairs of codes that the model was trained on, with `languages`; None: that pair alone.
         others: models that answer together with this one; `ensemble` checks that they can.
+        candidates: for `search.shortlist`.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Translator:
         device: torch.device,
         directions: Sequence[tuple[str, str]] | None = None,
         others: Sequence[Member] = (),
+        candidates: search.Candidates | None = None,
     ) -> None:
         self.model, self.source, self.target = model, source, target
         self.config, self.name, self.device = config, name, device
         self.source_lang, self.target_lang = languages
         self.directions = directions or [languages]
         self.members = Members((Member(model, config.model.reverse_source), *others), device)
+        self.candidates = candidates
 
     @classmethod
     def ensemble(cls, translators: Sequence[Translator]) -> Translator:
@@ -84,6 +87,7 @@ class Translator:
             device=first.device,
             directions=first.directions,
             others=[member for one in translators for member in one.members.models][1:],
+            candidates=first.candidates,
         )
 
     def to(self, target: str) -> Translator:
@@ -199,20 +203,42 @@ class Translator:
 
     @torch.inference_mode()
     def _search(self, chunk: Sequence[Sentence], asked: Asked) -> list[list[search.Hypothesis]]:
+        limits = limits_of(asked.settings, self.target, chunk)
+        short = self._shortlist(chunk, limits, asked.settings.shortlist)
+        if short is None:
+            return self._searched(chunk, asked, limits, None)
+        found = self._searched(chunk, asked, short.limits(limits), short.token_X)
+        return [[short.tokens(one) for one in own] for own in found]
+
+    def _shortlist(self, chunk: Sequence[Sentence], limits: search.Limits, each: int) -> search.Shortlist | None:
+        if not each:
+            return None
+        if self.members.copy:
+            raise UserError("search.shortlist: this model copies words of the source, which no list has; set it to 0")
+        if self.candidates is None:
+            raise UserError(
+                f"search.shortlist = {each}: {self.name} has no candidates yet; learn them with `s2s shortlist RUN`, or"
+                " set it to 0"
+            )
+        return self.candidates.shortlist([sentence.ids for sentence in chunk], each, limits)
+
+    def _searched(
+        self, chunk: Sequence[Sentence], asked: Asked, limits: search.Limits, token_X: torch.Tensor | None
+    ) -> list[list[search.Hypothesis]]:
+        """`token_X`: the search knows tokens by their places there."""
         settings = asked.settings
-        limits = limits_of(settings, self.target, chunk)
         penalty = search.LengthPenalty(settings.length_penalty_kind, settings.length_penalty)
         numbers = [asked.first + row.number for row in chunk]
         seeds = [(settings.seed * _SPREAD + number) & 0xFFFFFFFF for number in numbers]
         memory = self.members.encode([row.ids for row in chunk], seeds)
         if settings.sample:
-            stepper = self.members.stepper(memory, asked.n_best)
+            stepper = self.members.stepper(memory, asked.n_best, token_X)
             sampling = search.Sampling(settings.temperature, settings.top_k, settings.top_p, settings.seed)
             return search.sample(
                 stepper, memory, limits, sampling=sampling, penalty=penalty, count=asked.n_best, numbers=numbers
             )
         width = -(-max(settings.beam, asked.n_best) // settings.groups) * settings.groups
-        stepper = self.members.stepper(memory, width)
+        stepper = self.members.stepper(memory, width, token_X)
         if width == 1 and not any(map(len, limits.required)):
             return [[one] for one in search.greedy(stepper, memory, limits, penalty=penalty)]
         return search.beam(
