@@ -14,11 +14,15 @@ from typing import Literal, NamedTuple, assert_never
 import torch
 from torch import Tensor, nn
 
+from s2s.kernels.attend import attend, serves
+
 Score = Literal["dot", "general", "additive"]
 Query = Literal["previous", "current"]
 Feed = Literal["none", "context", "attentional"]
 Readout = Literal["affine", "tanh", "deep"]
 
+FEW = 8
+"""Queries of a sentence that are better served one by one than as a product of matrices."""
 MASKED = -1e9
 """Score of padding: finite, so that a source without a single token gives no NaN."""
 
@@ -116,6 +120,13 @@ class Attention(nn.Module):
         """All steps at once; with coverage it is one step."""
         rows, steps, _ = query_RTQ.shape
         sentences, positions = values_BSE.shape[:2]
+        energy_A = self.energy.weight[0] if self.score == "additive" else None
+        few = energy_A is not None or rows * steps <= FEW * sentences  # else products of matrices are faster
+        alike = coverage_RS is None and len(mask_BS) == sentences > 0
+        if few and alike and serves(query_RTQ, keys, values_BSE, energy_A):
+            asking = query_RTQ if energy_A is None else self.query(query_RTQ)
+            context_NE, weights_NS = attend(asking.flatten(0, 1), keys, values_BSE, mask_BS, energy_A)
+            return context_NE.view(rows, steps, self.value_size), weights_NS.view(rows, steps, positions)
         query = query_RTQ.reshape(sentences, rows // max(sentences, 1) * steps, query_RTQ.shape[2])
         scores = self._scores(query, keys, coverage_RS)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # a softmax over half precision is coarse

@@ -3,6 +3,7 @@
 // sentence costs what it costs to read the weights.
 #include <vector>
 
+#include "attend.hpp"
 #include "eight.hpp"
 #include "packed.hpp"
 
@@ -28,50 +29,17 @@ struct Source {
     int context_size;
 };
 
-template <class F> inline void by_lanes(int64_t width, F f) {
-    for (int j = 0; j < width; j += LANES<float>) f(j, std::min(LANES<float>, int(width) - j));
-}
 template <class F> inline void each(float* x, int64_t width, F f) {
     by_lanes(width, [&](int j, int n) { store(x + j, f(load(x + j, n)), n); });
 }
 
-inline float dot(const float* a, const float* b, int n) {
-    vfloat sum{};
-    by_lanes(n, [&](int j, int left) { sum += load(a + j, left) * load(b + j, left); });
-    return sum_of<float>(sum);
-}
-
-// v . tanh(q + k)
-inline float additive(const float* q, const float* k, const float* v, int n) {
-    vfloat sum{};
-    by_lanes(n, [&](int j, int left) { sum += load(v + j, left) * tanh(load(q + j, left) + load(k + j, left)); });
-    return sum_of<float>(sum);
-}
-
-constexpr float MASKED = -1e9f;
-
-// softmax over the positions of a sentence, then the average of its values.
-void attend(const Instruction& now, const Source& source, int row, float* registers, float* weights) {
+// From the query's registers to those of the context.
+void look(const Instruction& now, const Source& source, int row, float* registers, float* weights) {
     const int S_ = source.positions, A = int(now.in), E = int(now.out);
     const size_t sentence = size_t(row / source.beams);
-    const float *keys = source.keys + sentence * S_ * A, *values = source.values + sentence * S_ * E;
-    const uint8_t* mask = source.mask + sentence * S_;
-    const float *query = registers + now.from, *energy = static_cast<const float*>(now.a);
-    float most = -INFINITY;
-    for (int s = 0; s < S_; ++s) {
-        const float* key = keys + size_t(s) * A;
-        weights[s] = !mask[s] ? MASKED : energy ? additive(query, key, energy, A) : dot(query, key, A);
-        most = weights[s] > most ? weights[s] : most;
-    }
-    float total = 0;
-    for (int s = 0; s < S_; ++s) total += weights[s] = std::exp(weights[s] - most);
-    float* to = registers + now.to;
-    by_lanes(E, [&](int j, int n) {
-        vfloat sum{};
-        for (int s = 0; s < S_; ++s)
-            if (weights[s] != 0) sum += load(values + size_t(s) * E + j, n) * weights[s];
-        store(to + j, sum / total, n);
-    });
+    attend({S_, A, E, source.keys + sentence * S_ * A, source.values + sentence * S_ * E, source.mask + sentence * S_,
+            static_cast<const float*>(now.a)},
+           registers + now.from, weights, registers + now.to);
 }
 
 // g holds r, z and n's first part, u the products of h with U and its biases.
@@ -188,7 +156,7 @@ void one_row(const Instruction& now, const Source& source, int row, int64_t toke
             return lstm(r + from, r + to, r + now.extra, static_cast<const float*>(now.a), now.more != 0, int(out));
         case RWA: return rwa(r + from, r + to, int(out));
         case AVERAGE: return average(r + from, r + to, static_cast<const float*>(now.a), int(now.extra), int(out));
-        case ATTEND: return attend(now, source, row, r, Scratch::of(scratch.weights, size_t(source.positions)));
+        case ATTEND: return look(now, source, row, r, Scratch::of(scratch.weights, size_t(source.positions)));
     }
 }
 
