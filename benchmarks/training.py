@@ -7,10 +7,13 @@ quotient within a round.
 
 With `--bleu N` each first trains N updates once, and its BLEU on the test set stands beside: no ratio is given where
 ours is below the peers' (of s2s-256: of either), or more than 0.3 below our own float32 reference (means over seeds).
+That takes long and needs no quiet machine, so it can be had apart: `--bleu N --rounds 0 --output FILE`, for some models
+at a time, and later `--scores FILE` for each such file.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,6 +57,15 @@ class Quality:
     reference: list[float]
     """Of our model in float32; empty where that is what was trained, or for a peer."""
     pieces: list[Piece]
+
+
+def scores_in(path: Path) -> dict[str, Quality]:
+    """What `--bleu` found before, from a file of `--output`."""
+    found = json.loads(path.read_text(encoding="utf-8"))["bleu"]
+    return {
+        name: Quality(**{**each, "pieces": [Piece(**piece) for piece in each["pieces"]]})
+        for name, each in found.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -184,9 +196,10 @@ def main(
     models: Annotated[str, typer.Option(help="Which, with spaces between.")] = "joey s2s-256 s2s-joey onmt s2s-512",
     updates: Annotated[int, typer.Option(min=50, help="Of a piece.")] = 250,
     skip: Annotated[int, typer.Option(help="Updates at the beginning of a run whose speed does not count.")] = 50,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    rounds: Annotated[int, typer.Option(min=0, help="0: no speeds, only --bleu.")] = 3,
     bleu: Annotated[int | None, typer.Option(help="Also compare BLEU after so many updates, first.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Of our models, with --bleu.")] = 3,
+    scores: Annotated[list[Path] | None, typer.Option(help="Files of --output with BLEU found before.")] = None,
     words: Annotated[list[str] | None, typer.Option("--set", help="section.key=value for all our models.")] = None,
     core: Annotated[int | None, typer.Option(help="Number of the core; the first one if left out.")] = None,
     output: Annotated[Path | None, typer.Option(help="A JSON file for all of it.")] = None,
@@ -196,15 +209,16 @@ def main(
     place = Place(work)
     prepare(place, root)
     chosen = tools(place, models.split(), words or [])
-    qualities = (
-        {name: quality(tool, place, bleu, seeds=seeds, skip=skip) for name, tool in chosen.items()} if bleu else {}
-    )
-    pieces = rounds_of(chosen, place.out, updates=updates, rounds=rounds, skip=skip)
+    qualities = {name: each for path in scores or [] for name, each in scores_in(path).items() if name in chosen}
+    if bleu:
+        qualities |= {name: quality(tool, place, bleu, seeds=seeds, skip=skip) for name, tool in chosen.items()}
+    pieces = rounds_of(chosen, place.out, updates=updates, rounds=rounds, skip=skip) if rounds else {}
     for name, tool in chosen.items():
-        if isinstance(tool, Ours):
+        if rounds and isinstance(tool, Ours):
             same_tokens(tool, place.out / f"{name}-piece", place)
     rows = rows_of(pieces, qualities)
-    print(table(rows))
+    if rows:
+        print(table(rows))
     for name in chosen:
         if told := objection(name, qualities):
             print(told)

@@ -112,11 +112,11 @@ def _around_loops(name: Compiled, core: str, run: Run) -> Kernel:
 
 
 def _compiled(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:
-    from s2s.kernels import compiled
+    from s2s.kernels.compiled import engine
 
-    if reason := compiled.unavailable(core, device, dtype):
+    if reason := engine.unavailable(core, device, dtype):
         raise BackendUnavailable("compiled", core, device, dtype, reason)
-    return _around_loops("compiled", core, compiled.SCANS[core])
+    return _around_loops("compiled", core, engine.SCANS[core])
 
 
 def _triton(core: str, device: torch.device, dtype: torch.dtype) -> Kernel:

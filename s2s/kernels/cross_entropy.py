@@ -2,7 +2,8 @@
 
 The logits of a batch (1,200 positions x 8,000 tokens are 38 MB) never exist as a whole: a chunk of them is made, turned
 into its gradient where it stands, and multiplied into the gradients of features and weight while it is in the cache. On
-the CPU what lies between the products is a loop in C++ (`compiled/source/softmax.cpp`), where there is a compiler.
+the CPU what lies between the products is a loop in C++ (`compiled/source/softmax.cpp`), where there is a compiler; in
+bfloat16, on processors with vectors of such pairs, the products are too (`compiled/source/output.cpp`).
 """
 
 # N positions, V vocabulary, F features, C rows of a chunk
@@ -14,12 +15,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.kernels.compiled import not_built
+from s2s.kernels import dense
+from s2s.kernels.compiled import not_built, output
 from s2s.kernels.compiled.call import NAMES
 from s2s.kernels.compiled.softmax import softmax_rows
 
 BYTES = 1 << 24
 """Of a chunk of logits: what the cores' shared cache holds. Smaller ones add to the weight's gradient more often."""
+
+LEAST = 256
+"""Tokens from which on all of it is one call; below, torch's products do as well."""
 
 
 class Mixed(NamedTuple):
@@ -83,45 +88,101 @@ class _LinearCrossEntropy(torch.autograd.Function):
         smoothing: float,
         low: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
-        exact = torch.float64 if features_NF.dtype == torch.float64 else torch.float32
-        weight, bias, features = weight_VF.to(low), bias_V.to(exact), features_NF.to(low)
-        d_features = torch.empty_like(features)
-        d_weight = torch.zeros(weight.shape, dtype=exact, device=weight.device)
-        d_bias = torch.zeros_like(bias)
         mixed = None if own_N is None or other_N is None else Mixed(own_N, other_N)
-        d_mixed = None if mixed is None else Mixed(*map(torch.empty_like, mixed))
-        total, nll = bias.new_zeros(()), bias.new_zeros(())
-        rows = max(1, BYTES // (weight.shape[0] * weight.element_size()))
-        fast = mixed is None and _compiled(bias.device, low)
-        for start in range(0, len(features), rows):
-            chunk = slice(start, start + rows)
-            f_CF, y_C = features[chunk], target_N[chunk]
-            z_CV = torch.mm(f_CF, weight.t())
-            if fast:
-                found = softmax_rows(z_CV, bias, y_C.contiguous(), d_bias, smoothing=smoothing)
-                lost, even, g_CV = found.nll_C.sum(), found.spread_C.sum(), z_CV
-            else:
-                part, d_part = _at(mixed, chunk), _at(d_mixed, chunk)
-                lost, even, g_exact_CV = _gradient(z_CV.to(exact).add_(bias), y_C, part, d_part, smoothing)
-                d_bias += g_exact_CV.sum(0)
-                g_CV = g_exact_CV.to(low)
-            nll += lost
-            total += (1.0 - smoothing) * lost + smoothing * even
-            torch.mm(g_CV, weight, out=d_features[chunk])
-            d_weight += torch.mm(g_CV.t(), f_CF)
+        if mixed is None and _whole(features_NF, weight_VF, bias_V, low):
+            found, d_mixed = _in_one_call(features_NF.to(low), weight_VF, bias_V, target_N, smoothing), None
+        else:
+            found, d_mixed = _in_chunks(features_NF, weight_VF, bias_V, target_N, mixed, smoothing, low)
         parts = (None, None) if d_mixed is None else d_mixed
         ctx.save_for_backward(
-            d_features.to(features_NF.dtype), d_weight.to(weight_VF.dtype), d_bias.to(bias_V.dtype), *parts
+            found.d_features_NF.to(features_NF.dtype),
+            found.d_weight_VF.to(weight_VF.dtype),
+            found.d_bias_V.to(bias_V.dtype),
+            *parts,
         )
-        ctx.mark_non_differentiable(nll)
-        return total, nll
+        ctx.mark_non_differentiable(found.nll)
+        return found.total, found.nll
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         d_features, d_weight, d_bias, *d_mixed = ctx.saved_tensors
         mixed = (None if part is None else part * d_total for part in d_mixed)
-        return d_features * d_total, d_weight * d_total, d_bias * d_total, None, *mixed, None, None
+        # In its place: autograd refuses what is saved a second time, and the weight's is as large as the weight.
+        return d_features * d_total, d_weight.mul_(d_total), d_bias * d_total, None, *mixed, None, None
+
+
+class _Found(NamedTuple):
+    """Sums over rows, and their gradients."""
+
+    total: Tensor
+    nll: Tensor
+    d_features_NF: Tensor
+    d_weight_VF: Tensor
+    d_bias_V: Tensor
+
+
+def _in_one_call(features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_N: Tensor, smoothing: float) -> _Found:
+    rows = output.output_layer(
+        features_NF.contiguous(),
+        weight_VF.contiguous(),
+        bias_V.contiguous(),
+        target_N.contiguous(),
+        smoothing=smoothing,
+    )
+    nll = rows.nll_N.sum()
+    total = (1.0 - smoothing) * nll + smoothing * rows.spread_N.sum()
+    return _Found(total, nll, rows.d_features_NF, rows.d_weight_VF, rows.d_bias_V)
+
+
+def _in_chunks(
+    features_NF: Tensor,
+    weight_VF: Tensor,
+    bias_V: Tensor,
+    target_N: Tensor,
+    mixed: Mixed | None,
+    smoothing: float,
+    low: torch.dtype,
+) -> tuple[_Found, Mixed | None]:
+    """And the gradients of the mixture."""
+    exact = torch.float64 if features_NF.dtype == torch.float64 else torch.float32
+    weight, bias, features = weight_VF.to(low), bias_V.to(exact), features_NF.to(low)
+    d_features = torch.empty_like(features)
+    d_weight = torch.zeros(weight.shape, dtype=exact, device=weight.device)
+    d_bias = torch.zeros_like(bias)
+    d_mixed = None if mixed is None else Mixed(*map(torch.empty_like, mixed))
+    total, nll = bias.new_zeros(()), bias.new_zeros(())
+    rows = max(1, BYTES // (weight.shape[0] * weight.element_size()))
+    fast = mixed is None and _compiled(bias.device, low)
+    for start in range(0, len(features), rows):
+        chunk = slice(start, start + rows)
+        f_CF, y_C = features[chunk], target_N[chunk]
+        z_CV = torch.mm(f_CF, weight.t())
+        if fast:
+            found = softmax_rows(z_CV, bias, y_C.contiguous(), d_bias, smoothing=smoothing)
+            lost, even, g_CV = found.nll_C.sum(), found.spread_C.sum(), z_CV
+        else:
+            part, d_part = _at(mixed, chunk), _at(d_mixed, chunk)
+            lost, even, g_exact_CV = _gradient(z_CV.to(exact).add_(bias), y_C, part, d_part, smoothing)
+            d_bias += g_exact_CV.sum(0)
+            g_CV = g_exact_CV.to(low)
+        nll += lost
+        total += (1.0 - smoothing) * lost + smoothing * even
+        torch.mm(g_CV, weight, out=d_features[chunk])
+        d_weight += torch.mm(g_CV.t(), f_CF)
+    return _Found(total, nll, d_features, d_weight, d_bias), d_mixed
+
+
+def _whole(features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, low: torch.dtype) -> bool:
+    """Whether products and all are one call into C++. Tables of a few tokens would be padding for the most part."""
+    kinds = low == torch.bfloat16 and weight_VF.dtype == bias_V.dtype == torch.float32
+    return (
+        kinds
+        and features_NF.device.type == "cpu"
+        and len(weight_VF) >= LEAST
+        and dense.there()
+        and not_built("output") is None
+    )
 
 
 def _compiled(device: torch.device, low: torch.dtype) -> bool:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, assert_never
 import torch
 from torch import Tensor, nn
 
+from s2s.kernels import dense
 from s2s.kernels.attend import attend, serves
 
 Score = Literal["dot", "general", "additive"]
@@ -91,8 +92,7 @@ class Attention(nn.Module):
         """(B, S, E) encoder outputs to keys, once per source."""
         if self.score == "dot":
             return values_BSE
-        keys: Tensor = self.key(values_BSE)
-        return keys
+        return dense.linear(self.key, values_BSE)
 
     def forward(
         self, query_RTQ: Tensor, keys: Tensor, values_BSE: Tensor, mask_BS: Tensor, coverage_RS: Tensor | None = None

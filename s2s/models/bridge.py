@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from s2s.cores import Stack, State
+from s2s.kernels import dense
 
 Kind = Literal["copy", "output", "linear", "tanh"]
 
@@ -66,5 +67,5 @@ class Bridge(nn.Module):
             return (top_BO, *(top_BO.new_zeros(top_BO.shape[0], size) for size in rest))
         layers = self.layers[index]
         assert isinstance(layers, nn.ModuleList)
-        seeds = (layer(top_BO) for layer in layers)
+        seeds = (dense.linear(layer, top_BO) for layer in layers)
         return tuple(torch.tanh(seed) for seed in seeds) if self.kind == "tanh" else tuple(seeds)

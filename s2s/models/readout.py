@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2s.kernels import dense
 from s2s.models.attention import Readout
 
 Gate = Literal["none", "source", "target", "both"]
@@ -57,7 +58,7 @@ class ReadoutLayer(nn.Module):
         if self.layer is None:
             return joined
         if self.gating is None:
-            return torch.tanh(self.layer(joined))
+            return torch.tanh(dense.linear(self.layer, joined))
         gate_RTF = torch.sigmoid(self.gating(torch.cat([*parts, embedded_RTM], -1)))
         return torch.tanh(self._gated(self.layer, joined, gate_RTF))
 

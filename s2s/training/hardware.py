@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 
 from s2s.errors import UserError
+from s2s.kernels import pages
 from s2s.training.processes import ALONE, Processes
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -87,20 +91,36 @@ def set_threads(wanted: int | None, processes: Processes = ALONE) -> int:
 
 
 def keep_pages() -> bool:
-    """Tell glibc to keep freed memory instead of handing it back to the system and asking for it again each step.
+    """Keep freed memory instead of handing it back to the system and asking for it again each step.
 
-    Where a step frees and asks for large tensors, a third of it can be page faults otherwise. Also bounds oneDNN's
-    cache of compiled products, one for each shape met: with its default of 1,024 entries it grows by most of a gigabyte
-    in an epoch of sentences, and a small one is as fast. Returns whether the C library took it (glibc only).
+    Where a step frees and asks for large tensors, a third of it can be page faults otherwise. Tensors get an allocator
+    of their own where there is a compiler (`s2s.kernels.pages`); for the rest, glibc is told. Also bounds oneDNN's
+    cache of compiled products, one for each shape met: with its default of 1,024 entries it grows by most of a
+    gigabyte in an epoch of sentences. Returns whether the C library took it (glibc only).
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+    pages.keep()
     m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
     settings = ((m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_top_pad, 64 * 2**20))
     return all(bool(_libc("mallopt", name, value)) for name, value in settings)
 
 
+@contextlib.contextmanager
+def nothing_to_collect() -> Iterator[None]:
+    """What exists now is not looked at by the garbage collector: a corpus in memory makes a full round of it as long as
+    an update.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def give_back_pages() -> None:
     """Hand free memory back to the system, for once in a while: shapes vary, and the heap fragments."""
+    pages.give_back()
     _libc("malloc_trim", 0)
 
 

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 
 from s2s.errors import UserError
-from s2s.training.hardware import give_back_pages
+from s2s.training.hardware import give_back_pages, nothing_to_collect
 from s2s.training.state import Batch, Progress, Run, Settings
 from s2s.training.step import Step, step
 
 
 def train(run: Run, settings: Settings, progress: Progress) -> str:
     """Train until an end is reached; returns which one, in words. `progress` is carried forward in place."""
+    with nothing_to_collect():
+        return _until_an_end(run, settings, progress)
+
+
+def _until_an_end(run: Run, settings: Settings, progress: Progress) -> str:
     started = time.monotonic() - progress.seconds
     updates = _stream(run, progress, settings.accumulate)
     while True:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2s.kernels import cross_entropy
+from s2s.kernels import cross_entropy, dense
 from s2s.kernels.compiled import build
 from s2s.kernels.compiled.softmax import softmax_rows
 from s2s.kernels.cross_entropy import Mixed, linear_cross_entropy
@@ -97,6 +97,65 @@ def test_bfloat16_products_stay_near_float32() -> None:
     assert weight.grad.dtype == torch.float32
     left, right = weight.grad, torch.autograd.grad(exact, weight)[0]
     assert float((left - right).norm() / right.norm()) < 0.02
+
+
+needs_vectors = pytest.mark.skipif(not dense.there(), reason="no vectors of bfloat16 pairs here")
+
+
+@needs_vectors
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("rows", "vocabulary", "width"), [(1, 13, 4), (7, 97, 33), (150, 400, 64), (13, 5000, 30), (2100, 300, 16)]
+)
+def test_one_call_into_cpp_is_the_formula_in_float64(
+    rows: int, vocabulary: int, width: int, threads: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the rounded features and weights. An odd number of rows, several chunks, panels that are not full."""
+    monkeypatch.setattr(cross_entropy, "LEAST", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        features, weight, bias, target = _parts(rows, vocabulary, width, torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            total, nll = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
+        found = torch.autograd.grad(2.0 * total, (features, weight, bias))
+    finally:
+        torch.set_num_threads(before)
+    exact = [part.detach().bfloat16().double().requires_grad_() for part in (features, weight)]
+    exact.append(bias.detach().double().requires_grad_())
+    logits = F.linear(*exact)
+    wanted = F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+    assert abs(total.item() / wanted.item() - 1) < 2e-3
+    assert abs(nll.item() / F.cross_entropy(logits, target, reduction="sum").item() - 1) < 2e-3
+    for left, right in zip(found, torch.autograd.grad(2.0 * wanted, exact), strict=True):
+        assert float((left.double() - right).norm()) <= 0.02 * float(right.norm())
+
+
+@needs_vectors
+def test_one_call_into_cpp_spares_other_rows_from_what_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "LEAST", 1)
+    features, weight, bias, target = _parts(30, 100, 8, torch.float32)
+    features.data[4, 2] = torch.nan
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _ = linear_cross_entropy(features, weight, bias, target)
+    assert total.isnan()
+    (d_features,) = torch.autograd.grad(total, features)
+    assert d_features[4].isnan().all()
+    assert d_features[torch.arange(30) != 4].isfinite().all()
+
+
+@needs_vectors
+def test_it_is_the_way_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    real = cross_entropy.output.output_layer
+    monkeypatch.setattr(cross_entropy.output, "output_layer", lambda *a, **k: (called.append(1), real(*a, **k))[1])
+    for vocabulary in (cross_entropy.LEAST - 1, cross_entropy.LEAST):
+        features, weight, bias, target = _parts(3, vocabulary, 8, torch.float32)
+        with torch.autocast("cpu", torch.bfloat16):
+            linear_cross_entropy(features, weight, bias, target)
+        linear_cross_entropy(features, weight, bias, target)  # float32: torch's products
+    assert len(called) == 1
 
 
 needs_compiler = pytest.mark.skipif(build.unavailable() is not None, reason="no C++ compiler")

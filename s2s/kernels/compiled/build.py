@@ -16,6 +16,7 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock
@@ -102,16 +103,34 @@ def _build(name: str, file: Path) -> None:
 
 def _compile(source: Path, made: Path) -> None:
     """With the instructions of this processor and threads, where the compiler and torch's OpenMP runtime allow them."""
-    flags = [*FLAGS, *_native()]
+    parts = _parts_of_torch(source)
+    flags = [*FLAGS, *_native(), *parts.including]
     runtime = _openmp()
     made_object = made.with_suffix(".o")
     if runtime and _links(runtime):
         # Not linked with -fopenmp, which would add the compiler's own runtime: two in one process fight over the cores.
         _run(*flags, "-fopenmp", "-c", str(source), "-o", str(made_object))
-        _run("-shared", str(made_object), *_linking(runtime), "-o", str(made))
+        _run("-shared", str(made_object), *parts.linking, *_linking(runtime), "-o", str(made))
         made_object.unlink()
     else:
-        _run(*flags, "-shared", str(source), "-o", str(made))
+        _run(*flags, "-shared", str(source), *parts.linking, "-o", str(made))
+
+
+class _Parts(NamedTuple):
+    """Words for the compiler and for the linker."""
+
+    including: list[str]
+    linking: list[str]
+
+
+def _parts_of_torch(source: Path) -> _Parts:
+    """Of a source that includes torch's headers; most do not, and need torch for its tensors' addresses alone."""
+    if "#include <c10/" not in source.read_text(encoding="utf-8"):
+        return _Parts([], [])
+    root = Path(torch.__file__).parent
+    new_strings = int(torch.compiled_with_cxx11_abi())
+    including = ["-isystem", str(root / "include"), f"-D_GLIBCXX_USE_CXX11_ABI={new_strings}"]
+    return _Parts(including, [str(root / "lib" / "libc10.so"), f"-Wl,-rpath,{root / 'lib'}"])
 
 
 def _native() -> list[str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from s2s.kernels import dense
 from s2s.kernels.protocol import State
 
 
@@ -57,20 +58,19 @@ class Input(NamedTuple):
 
 
 def project(x_BTI: Tensor, weight_GI: Tensor, bias_G: Tensor, /) -> Tensor:
-    """As in `Project`, by torch."""
-    flat_NG = torch.addmm(bias_G.to(weight_GI.dtype), x_BTI.flatten(0, 1), weight_GI.t())
-    return flat_NG.view(*x_BTI.shape[:2], -1)
+    """As in `Project`."""
+    return dense.by_rows(x_BTI.flatten(0, 1), weight_GI, bias_G).view(*x_BTI.shape[:2], -1)
 
 
 def project_backward(
     dgates_BTG: Tensor, x_BTI: Tensor, weight_GI: Tensor, /, *, needs_x: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """As in `ProjectBackward`, by torch."""
+    """As in `ProjectBackward`."""
     dgates_NG, x_NI = dgates_BTG.flatten(0, 1), x_BTI.flatten(0, 1)
-    dx_BTI = torch.mm(dgates_NG, weight_GI).view_as(x_BTI) if needs_x else None
+    dx_BTI = dense.by_columns(dgates_NG, weight_GI).view_as(x_BTI) if needs_x else None
     # With one or two inputs a CPU takes nine times as long for the product that is not turned.
     few = x_NI.shape[1] <= 16
-    return dx_BTI, torch.mm(x_NI.t(), dgates_NG).t().contiguous() if few else torch.mm(dgates_NG.t(), x_NI)
+    return dx_BTI, torch.mm(x_NI.t(), dgates_NG).t().contiguous() if few else dense.over_rows(dgates_NG, x_NI)
 
 
 INPUT = Input(project, project_backward)
@@ -84,7 +84,7 @@ def product_with_previous(d_BTG: Tensor, h_BTH: Tensor, first_BH: Tensor) -> Ten
     d_NG, h_NH = d_BTG.view(-1, d_BTG.shape[2]), h_BTH.flatten(0, 1)
     first_BG = d_BTG[:, 0].clone()
     d_BTG[:, 0] = 0.0
-    product_GH = torch.mm(d_NG[1:].t(), h_NH[:-1])
+    product_GH = dense.over_rows(d_NG[1:], h_NH[:-1])
     d_BTG[:, 0] = first_BG
     return product_GH.addmm_(first_BG.t(), first_BH.to(h_BTH.dtype))
 

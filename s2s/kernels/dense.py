@@ -1,0 +1,106 @@
+"""Products of bfloat16 matrices on the CPU for training, whose sizes vary with every batch.
+
+torch's own (oneDNN) compile a program for each size that they meet and keep it for a while: where every update has
+other sizes, a tenth of its time goes there, and what is kept fills memory. These have one program for all sizes
+(`compiled/source/dense.cpp`). Elsewhere, and for small products, torch's serve.
+
+Shapes: M rows, K depth, N columns.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from s2s.kernels.compiled import not_built
+from s2s.kernels.compiled.build import library
+from s2s.kernels.compiled.call import call
+
+LEAST = 1 << 20
+"""Multiplications from which on these serve."""
+
+
+def by_rows(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+    """x W^T + b, (M, N) in the dtype of both; the bias may have any."""
+    (rows, depth), columns = x_MK.shape, len(weight_NK)
+    if not _serves(rows, columns, depth, x_MK, weight_NK) or depth % 2:
+        if bias_N is None:
+            return torch.mm(x_MK, weight_NK.t())
+        return torch.addmm(bias_N.to(weight_NK.dtype), x_MK, weight_NK.t())
+    y_MN = x_MK.new_empty(rows, columns)
+    bias = None if bias_N is None else bias_N.float().contiguous()
+    call("dense", "dense_by_rows", (rows, columns, depth), None, x_MK.contiguous(), weight_NK.contiguous(), bias, y_MN)
+    return y_MN
+
+
+def by_columns(g_MK: Tensor, weight_KN: Tensor) -> Tensor:
+    """g W, (M, N)."""
+    (rows, depth), columns = g_MK.shape, weight_KN.shape[1]
+    if not _serves(rows, columns, depth, g_MK, weight_KN) or depth % 2:
+        return torch.mm(g_MK, weight_KN)
+    y_MN = g_MK.new_empty(rows, columns)
+    call("dense", "dense_by_columns", (rows, columns, depth), None, g_MK.contiguous(), weight_KN.contiguous(), y_MN)
+    return y_MN
+
+
+def over_rows(g_KM: Tensor, x_KN: Tensor) -> Tensor:
+    """g^T x, (M, N). The rows of both may lie apart."""
+    (depth, rows), columns = g_KM.shape, x_KN.shape[1]
+    if not _serves(rows, columns, depth, g_KM, x_KN):
+        return torch.mm(g_KM.t(), x_KN)
+    g_KM, x_KN = (part if part.stride(1) == 1 else part.contiguous() for part in (g_KM, x_KN))
+    y_MN = g_KM.new_empty(rows, columns)
+    sizes = (rows, columns, depth, g_KM.stride(0), x_KN.stride(0))
+    call("dense", "dense_over_rows", sizes, None, g_KM, x_KN, y_MN, apart=True)
+    return y_MN
+
+
+def linear(layer: nn.Module, x: Tensor) -> Tensor:
+    """What the layer makes of x (..., K), with gradients; only what is exactly a `nn.Linear` may be computed here."""
+    if type(layer) is nn.Linear and torch.is_autocast_enabled("cpu") and _learns_here(layer, x):
+        with torch.autocast("cpu", enabled=False):
+            y_MN = _Linear.apply(x.flatten(0, -2), layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+        return y_MN.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+    return layer(x)  # type: ignore[no-any-return]
+
+
+def _learns_here(layer: nn.Linear, x: Tensor) -> bool:
+    kinds = layer.weight.dtype == torch.float32 and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    serves = kinds and x.device.type == "cpu" and x.numel() * len(layer.weight) >= LEAST and there()
+    return serves and torch.is_grad_enabled()
+
+
+class _Linear(torch.autograd.Function):
+    """y = x W^T + b: dx = dy W, dW = dy^T x, db = sum dy; products in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:
+        x, weight = x_MK.bfloat16(), weight_NK.bfloat16()
+        ctx.save_for_backward(x, weight)
+        ctx.kinds = x_MK.dtype, None if bias_N is None else bias_N.dtype
+        return by_rows(x, weight, bias_N)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dy_MN: Tensor) -> tuple[Tensor | None, ...]:
+        x_MK, weight_NK = ctx.saved_tensors
+        kind, bias_kind = ctx.kinds
+        with torch.autocast("cpu", enabled=False):
+            dx_MK = by_columns(dy_MN, weight_NK).to(kind) if ctx.needs_input_grad[0] else None
+            dweight_NK = over_rows(dy_MN, x_MK).float()
+            return dx_MK, dweight_NK, None if bias_kind is None else dy_MN.sum(0, dtype=bias_kind)
+
+
+@cache
+def there() -> bool:
+    """Whether the processor multiplies pairs of bfloat16 in vectors, and has no matrix units that would be faster."""
+    matrix_units = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    return not matrix_units and not_built("dense") is None and bool(library("dense").dense_there())
+
+
+def _serves(rows: int, columns: int, depth: int, *sides: Tensor) -> bool:
+    kinds = all(side.dtype == torch.bfloat16 and side.device.type == "cpu" for side in sides)
+    return kinds and rows * columns * depth >= LEAST and there()

@@ -1,0 +1,112 @@
+"""Products of bfloat16 matrices in C++ against float64, and a layer made of them against torch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from s2s.kernels import dense
+
+needs_vectors = pytest.mark.skipif(not dense.there(), reason="no vectors of bfloat16 pairs here")
+
+
+@pytest.fixture
+def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "LEAST", 1)
+
+
+def _near(found: Tensor, wanted: Tensor) -> bool:
+    """As near as sums in float32 and one rounding at the end come."""
+    assert found.dtype == torch.bfloat16
+    return bool((found.double() - wanted).norm() <= 0.004 * wanted.norm() + 1e-30)
+
+
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape).bfloat16()
+
+
+@needs_vectors
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("every_size")
+def test_products_are_those_of_float64(threads: int) -> None:
+    """Rows and columns beyond whole tiles, depths beyond a block; rows that lie apart, and a view that begins later."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+
+        @settings(max_examples=40, deadline=None)
+        @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 400), st.integers(0, 99))
+        def check(rows: int, columns: int, half: int, seed: int) -> None:
+            torch.manual_seed(seed)
+            depth = 2 * half
+            x, weight, bias = _random(rows, depth), _random(columns, depth), torch.randn(columns)
+            assert _near(dense.by_rows(x, weight), x.double() @ weight.double().T)
+            assert _near(dense.by_rows(x, weight, bias), x.double() @ weight.double().T + bias)
+            assert _near(dense.by_columns(x, weight.t().contiguous()), x.double() @ weight.double().T)
+            g, y = _random(depth - 1, rows + 3)[:, 2 : 2 + rows], _random(depth, columns)[1:]
+            assert _near(dense.over_rows(g, y), g.double().T @ y.double())
+
+        check()
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_vectors
+@pytest.mark.usefixtures("every_size")
+def test_an_odd_depth_and_other_dtypes_are_left_to_torch() -> None:
+    x, weight = _random(3, 5), _random(4, 5)
+    torch.testing.assert_close(dense.by_rows(x, weight), x @ weight.t())
+    torch.testing.assert_close(dense.by_columns(x, weight.t()), x @ weight.t())
+    exact = torch.randn(3, 4, dtype=torch.float64)
+    torch.testing.assert_close(dense.over_rows(exact, exact), exact.t() @ exact)
+
+
+@needs_vectors
+@pytest.mark.usefixtures("every_size")
+def test_what_is_no_number_stays_in_its_row() -> None:
+    x, weight = _random(40, 64), _random(33, 64)
+    x[7, 3] = torch.nan
+    y = dense.by_rows(x, weight)
+    assert y[7].isnan().all()
+    assert y[torch.arange(40) != 7].isfinite().all()
+
+
+@needs_vectors
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.usefixtures("every_size")
+def test_a_layer_gives_what_torch_gives_under_autocast(bias: bool) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(34, 21, bias=bias), torch.randn(5, 7, 34, requires_grad=True)
+    inputs = (x, *layer.parameters())
+    found = []
+    for compute in (lambda: dense.linear(layer, x), lambda: layer(x)):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = compute()
+        assert y.dtype == torch.bfloat16
+        assert y.shape == (5, 7, 21)
+        found.append((y, *torch.autograd.grad(y.float().square().sum(), inputs)))
+    for left, right in zip(*found, strict=True):
+        assert left.dtype == right.dtype
+        torch.testing.assert_close(left, right, rtol=0.02, atol=0.05)
+
+
+@pytest.mark.usefixtures("every_size")
+def test_a_layer_outside_autocast_is_the_layer_itself() -> None:
+    layer, x = nn.Linear(8, 4).double(), torch.randn(3, 8, dtype=torch.float64)
+    assert torch.equal(dense.linear(layer, x), layer(x))
+
+
+@pytest.mark.usefixtures("every_size")
+def test_another_layer_answers_for_itself() -> None:
+    """One with weights of 8 bits, say, or one that a test put there."""
+
+    class Double(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    layer, x = Double(8, 4), torch.randn(3, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(dense.linear(layer, x), layer(x))
