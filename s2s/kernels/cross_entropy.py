@@ -108,8 +108,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         d_features, d_weight, d_bias, *d_mixed = ctx.saved_tensors
         mixed = (None if part is None else part * d_total for part in d_mixed)
-        # In its place: autograd refuses what is saved a second time, and the weight's is as large as the weight.
-        return d_features * d_total, d_weight.mul_(d_total), d_bias * d_total, None, *mixed, None, None
+        return d_features * d_total, d_weight * d_total, d_bias * d_total, None, *mixed, None, None
 
 
 class _Found(NamedTuple):

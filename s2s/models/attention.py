@@ -133,7 +133,7 @@ class Attention(nn.Module):
         masks = mask_BS.shape[0]
         apart = scores.view(masks, rows // max(masks, 1) * steps, positions).masked_fill(~mask_BS.unsqueeze(1), MASKED)
         weights = apart.softmax(-1).view(scores.shape)
-        context = torch.bmm(weights.to(values_BSE.dtype), values_BSE)
+        context = dense.each_by_columns(weights.to(values_BSE.dtype), values_BSE)
         return context.view(rows, steps, self.value_size), weights.view(rows, steps, positions)
 
     def _scores(self, query_BTQ: Tensor, keys: Tensor, coverage_RS: Tensor | None) -> Tensor:
@@ -142,4 +142,4 @@ class Attention(nn.Module):
             if coverage_RS is not None and self.cover is not None:
                 hidden_BTSA = hidden_BTSA + self.cover(coverage_RS.view(*hidden_BTSA.shape[:3], 1))
             return self.energy(torch.tanh(hidden_BTSA)).squeeze(-1)  # type: ignore[no-any-return]
-        return torch.bmm(query_BTQ, keys.transpose(1, 2))
+        return dense.each_by_rows(query_BTQ, keys)

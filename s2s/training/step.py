@@ -43,7 +43,7 @@ def step(run: Run, settings: Settings, progress: Progress, batches: Sequence[Bat
         group["lr"] = rate
     scaler.unscale_(optimizer)
     limit = math.inf if settings.clip_norm is None else settings.clip_norm
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), limit))
+    norm = _clip(model, limit)
     found = Step(nll / tokens, 0.0 if settings.precision == "float16" and not math.isfinite(norm) else norm, tokens)
     if found.finite:
         scaler.step(optimizer)
@@ -51,6 +51,16 @@ def step(run: Run, settings: Settings, progress: Progress, batches: Sequence[Bat
     if found.finite and run.parts.ema is not None:
         follow(run.parts.ema, model, decay=min(settings.ema, (1 + progress.update) / (10 + progress.update)))
     return found
+
+
+def _clip(model: nn.Module, limit: float) -> float:
+    """Scale the gradient down to the limit where its norm is beyond; returns the norm before."""
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    total = nn.utils.get_total_norm(gradients)
+    norm = float(total)
+    if not norm <= limit:  # else every gradient would be multiplied by 1
+        nn.utils.clip_grads_with_norm_(model.parameters(), limit, total)
+    return norm
 
 
 @torch.no_grad()

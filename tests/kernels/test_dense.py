@@ -38,15 +38,14 @@ def test_products_are_those_of_float64(threads: int) -> None:
     try:
 
         @settings(max_examples=40, deadline=None)
-        @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 400), st.integers(0, 99))
-        def check(rows: int, columns: int, half: int, seed: int) -> None:
+        @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 800), st.integers(0, 99))
+        def check(rows: int, columns: int, depth: int, seed: int) -> None:
             torch.manual_seed(seed)
-            depth = 2 * half
             x, weight, bias = _random(rows, depth), _random(columns, depth), torch.randn(columns)
             assert _near(dense.by_rows(x, weight), x.double() @ weight.double().T)
             assert _near(dense.by_rows(x, weight, bias), x.double() @ weight.double().T + bias)
             assert _near(dense.by_columns(x, weight.t().contiguous()), x.double() @ weight.double().T)
-            g, y = _random(depth - 1, rows + 3)[:, 2 : 2 + rows], _random(depth, columns)[1:]
+            g, y = _random(depth, rows + 3)[:, 2 : 2 + rows], _random(depth + 1, columns)[1:]
             assert _near(dense.over_rows(g, y), g.double().T @ y.double())
 
         check()
@@ -55,11 +54,47 @@ def test_products_are_those_of_float64(threads: int) -> None:
 
 
 @needs_vectors
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(1, 1, 1), (7, 13, 33), (14, 50, 260), (100, 3, 17)])
 @pytest.mark.usefixtures("every_size")
-def test_an_odd_depth_and_other_dtypes_are_left_to_torch() -> None:
-    x, weight = _random(3, 5), _random(4, 5)
-    torch.testing.assert_close(dense.by_rows(x, weight), x @ weight.t())
-    torch.testing.assert_close(dense.by_columns(x, weight.t()), x @ weight.t())
+def test_many_products_and_their_gradients_are_those_of_torch(
+    rows: int, columns: int, depth: int, threads: int
+) -> None:
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        left = torch.randn(5, rows, depth).bfloat16().requires_grad_()
+        for way, right in (
+            (dense.each_by_rows, torch.randn(5, columns, depth)),
+            (dense.each_by_columns, torch.randn(5, depth, columns)),
+        ):
+            right = right.bfloat16().float().requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16):
+                y = way(left, right)
+            across = right.transpose(1, 2) if way is dense.each_by_rows else right
+            wanted = left.double() @ across.double()
+            assert _near(y, wanted)
+            dy = torch.randn(y.shape).bfloat16()
+            found = torch.autograd.grad(y, (left, right), dy)
+            exact = torch.autograd.grad(wanted, (left, right), dy.double())
+            for own, other, of in zip(found, exact, (left, right), strict=True):
+                assert own.dtype == of.dtype
+                assert _near(own.bfloat16(), other.double())
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("every_size")
+def test_many_products_outside_autocast_are_torch_s() -> None:
+    left, right = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+    assert torch.equal(dense.each_by_rows(left, right), left @ right.mT)
+    assert torch.equal(dense.each_by_columns(left, right.mT), left @ right.mT)
+
+
+@needs_vectors
+@pytest.mark.usefixtures("every_size")
+def test_other_dtypes_are_left_to_torch() -> None:
     exact = torch.randn(3, 4, dtype=torch.float64)
     torch.testing.assert_close(dense.over_rows(exact, exact), exact.t() @ exact)
 

@@ -55,6 +55,10 @@ inline void rows_of_product(int first, int last, Left a, Right& right, const flo
 
 struct Scratch {
     Buffer<bf16> right, left;
+    bf16* left_of(size_t n) {
+        if (left.size() < n) left.resize(n);
+        return left();
+    }
 };
 
 template <class Run> inline void over_parts(int parts, int threads, size_t numbers, Run run) {
@@ -71,26 +75,35 @@ template <class Run> inline void over_parts(int parts, int threads, size_t numbe
     (void)threads;
 }
 
-// y (M x N) = a (M x 2 pairs) times the right side.
-inline void multiply(int rows, int threads, const bf16* a, ptrdiff_t stride, Right& right, const float* bias, bf16* y) {
+// y (M x N) = a (M x K) times the right side. Rows of an odd K are copied: their last pair would reach into the next row.
+inline void multiply(int rows, int K, int threads, const bf16* a, Right& right, Scratch& scratch, const float* bias, bf16* y) {
+    const int stride = round_up(K, 2);
+    if (K % 2) {
+        bf16* even = scratch.left_of(size_t(rows) * stride);
+        for (int row = 0; row < rows; ++row) {
+            copy(even + size_t(row) * stride, a + size_t(row) * K, size_t(K));
+            even[size_t(row) * stride + K] = bf16{0};
+        }
+        a = even;
+    }
     const Blocks parts(rows, TOGETHER, DENSE_ROWS);
     over_parts(parts.count, threads, size_t(parts.each) * right.panels() * DENSE_COLUMNS, [&](int part, float* sums) {
         const int first = part * parts.each, last = std::min(rows, first + parts.each);
         if (first < last)
-            rows_of_product(first, last, {a + first * stride, stride, 2}, right, bias, y, right.columns, sums);
+            rows_of_product(first, last, {a + ptrdiff_t(first) * stride, stride, 2}, right, bias, y, right.columns, sums);
     });
 }
 
 // y (M x N) = x (M x K) w^T + b, w (N x K).
 inline void by_rows(int M, int N, int K, int threads, const bf16* x, const bf16* w, const float* bias, bf16* y) {
     static thread_local Scratch scratch;
-    Right right(N, K / 2, 16, scratch.right);
+    Right right(N, (K + 1) / 2, 16, scratch.right);
     for (int block = 0; block < right.blocks.count; ++block)
         for (int panel = 0; panel < right.panels(); ++panel) {
             const int k = 2 * block * right.blocks.each;
             pack_by_columns(w + k, N, std::max(0, K - k), K, right.blocks.each, panel, right.at(block, panel));
         }
-    multiply(M, threads, x, K, right, bias, y);
+    multiply(M, K, threads, x, right, scratch, bias, y);
 }
 
 template <class E> inline void pack_all_rows(const E* from, int K, int N, ptrdiff_t stride, Right& right) {
@@ -104,25 +117,33 @@ template <class E> inline void pack_all_rows(const E* from, int K, int N, ptrdif
 // y (M x N) = g (M x K) w, w (K x N).
 inline void by_columns(int M, int N, int K, int threads, const bf16* g, const bf16* w, bf16* y) {
     static thread_local Scratch scratch;
-    Right right(N, K / 2, 1, scratch.right);
+    Right right(N, (K + 1) / 2, 1, scratch.right);
     pack_all_rows(w, K, N, N, right);
-    multiply(M, threads, g, K, right, nullptr, y);
+    multiply(M, K, threads, g, right, scratch, nullptr, y);
 }
 
 // y (M x N) = g^T x, g (K x M), x (K x N); rows of g and x lie `apart` numbers apart.
 inline void over_rows(int M, int N, int K, int g_apart, int x_apart, int threads, const bf16* g, const bf16* x, bf16* y) {
     static thread_local Scratch scratch;
-    Buffer<bf16>& left = scratch.left;
     const int pairs = (K + 1) / 2, panels = (M + ACROSS - 1) / ACROSS;
     Right right(N, pairs, 1, scratch.right);
     pack_all_rows(x, K, N, x_apart, right);
-    if (left.size() < size_t(panels) * pairs * 2 * ACROSS) left.resize(size_t(panels) * pairs * 2 * ACROSS);
+    bf16* left = scratch.left_of(size_t(panels) * pairs * 2 * ACROSS);
     over_parts(panels, threads, size_t(ACROSS) * right.panels() * DENSE_COLUMNS, [&](int panel, float* sums) {
-        bf16* mine = left(size_t(panel) * pairs * 2 * ACROSS);
+        bf16* mine = left + size_t(panel) * pairs * 2 * ACROSS;
         pack_across(g, K, M, g_apart, panel, mine);
         const int first = panel * ACROSS;
         rows_of_product(first, std::min(M, first + ACROSS), {mine, 2, 2 * ACROSS}, right, nullptr, y, N, sums);
     });
+}
+
+// run(i) for each of many small products, a thread's one after another.
+template <class Run> inline void each(int count, int threads, Run run) {
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(std::max(1, std::min(threads, count))) schedule(static)
+#endif
+    for (int i = 0; i < count; ++i) run(size_t(i));
+    (void)threads;
 }
 
 }  // namespace s2s
@@ -149,5 +170,21 @@ extern "C" void dense_by_columns_bfloat16(int M, int N, int K, const int64_t*, i
 extern "C" void dense_over_rows_bfloat16(int M, int N, int K, int g_apart, int x_apart, const int64_t*, int threads,
                                          const s2s::bf16* g, const s2s::bf16* x, s2s::bf16* y) {
     s2s::over_rows(M, N, K, g_apart, x_apart, threads, g, x, y);
+}
+// Likewise, of many matrices that lie one behind the other.
+extern "C" void dense_each_by_rows_bfloat16(int count, int M, int N, int K, const int64_t*, int threads, const s2s::bf16* x,
+                                            const s2s::bf16* w, s2s::bf16* y) {
+    const size_t X = size_t(M) * K, W = size_t(N) * K, Y = size_t(M) * N;
+    s2s::each(count, threads, [=](size_t i) { s2s::by_rows(M, N, K, 1, x + i * X, w + i * W, nullptr, y + i * Y); });
+}
+extern "C" void dense_each_by_columns_bfloat16(int count, int M, int N, int K, const int64_t*, int threads,
+                                               const s2s::bf16* g, const s2s::bf16* w, s2s::bf16* y) {
+    const size_t G = size_t(M) * K, W = size_t(K) * N, Y = size_t(M) * N;
+    s2s::each(count, threads, [=](size_t i) { s2s::by_columns(M, N, K, 1, g + i * G, w + i * W, y + i * Y); });
+}
+extern "C" void dense_each_over_rows_bfloat16(int count, int M, int N, int K, const int64_t*, int threads,
+                                              const s2s::bf16* g, const s2s::bf16* x, s2s::bf16* y) {
+    const size_t G = size_t(K) * M, X = size_t(K) * N, Y = size_t(M) * N;
+    s2s::each(count, threads, [=](size_t i) { s2s::over_rows(M, N, K, M, N, 1, g + i * G, x + i * X, y + i * Y); });
 }
 #endif

@@ -100,8 +100,14 @@ inline void logits(const Shape& s, int first, int rows, int threads, const float
     }
 }
 
-// log sum e^z, from which follow nll = that - z_y and spread = that - mean z.
-inline float log_sum(int vocabulary, const bf16* z, int64_t y, float* nll, float* spread) {
+// What a row's exponentials were.
+struct Sums {
+    float scale;   // 1 / sum e^(z - max z)
+    float chosen;  // softmax(z)_y
+};
+
+// z <- e^(z - max z); with norm = log sum e^z, nll = norm - z_y and spread = norm - mean z.
+inline Sums exponentials(int vocabulary, bf16* z, int64_t y, float* nll, float* spread) {
     const float infinity = std::numeric_limits<float>::infinity();
     const int whole = vocabulary / 16 * 16, rest = vocabulary - whole;
     const __mmask16 last = lanes_below(rest);
@@ -115,23 +121,33 @@ inline float log_sum(int vocabulary, const bf16* z, int64_t y, float* nll, float
         total += now, most = larger((vfloat)_mm512_mask_mov_ps((__m512)all(-infinity), last, (__m512)now), most);
     }
     const float shift = largest_of<float>(most);
-    for (int j = 0; j < whole; j += 16) sums += exp(load(z + j, 16) - shift);
-    if (rest) sums += (vfloat)_mm512_maskz_mov_ps(last, (__m512)exp(load(z + whole, rest) - shift));
-    const float norm = std::log(sum_of<float>(sums)) + shift;
-    *nll = norm - widen(z[y]);
-    *spread = norm - sum_of<float>(total) / float(vocabulary);
-    return norm;
+    const float above = widen(z[y]) - shift;
+    for (int j = 0; j < whole; j += 16) {
+        vfloat e = exp(load(z + j, 16) - shift);
+        sums += e;
+        store(z + j, e, 16);
+    }
+    if (rest) {
+        vfloat e = (vfloat)_mm512_maskz_mov_ps(last, (__m512)exp(load(z + whole, rest) - shift));
+        sums += e;
+        store(z + whole, e, rest);
+    }
+    const float sum = sum_of<float>(sums), norm = std::log(sum);
+    *nll = norm - above;
+    *spread = norm + shift - sum_of<float>(total) / float(vocabulary);
+    return {1.0f / sum, std::exp(above) / sum};
 }
 
 // Two neighbouring rows of z into g, and side by side as a pair of g^T, which lies panel[pair][48][2]; `at` is the first of
 // them among the kept rows, `row` among those of z. Of the second of an odd number of rows, g is 0.
 inline void two_rows(const Shape& s, int at, int row, int count, int pairs, const Loss& loss, Workspace& w) {
     bf16* z[2] = {w.z(size_t(row) * s.tokens()), count > 1 ? w.z(size_t(row + 1) * s.tokens()) : nullptr};
-    float norm[2], chosen[2];
+    float scale[2], chosen[2];
     for (int i = 0; i < count; ++i) {
         const int64_t y = loss.target[at + i];
-        norm[i] = log_sum(s.vocabulary, z[i], y, loss.nll + at + i, loss.spread + at + i);
-        chosen[i] = std::exp(widen(z[i][y]) - norm[i]) - (1.0f - loss.smoothing) - loss.smoothing / float(s.vocabulary);
+        const Sums sums = exponentials(s.vocabulary, z[i], y, loss.nll + at + i, loss.spread + at + i);
+        scale[i] = sums.scale;
+        chosen[i] = sums.chosen - (1.0f - loss.smoothing) - loss.smoothing / float(s.vocabulary);
     }
     bf16* across = w.across(size_t(at / 2) * 2 * ACROSS);
     const size_t panel = size_t(pairs) * 2 * ACROSS;
@@ -140,7 +156,7 @@ inline void two_rows(const Shape& s, int at, int row, int count, int pairs, cons
         for (int j = first; j < first + ACROSS; j += 16) {
             vfloat g[2] = {};
             for (int i = 0; i < count; ++i) {
-                g[i] = exp(load(z[i] + j, 16) - norm[i]) - even;
+                g[i] = load(z[i] + j, 16) * scale[i] - even;
                 if (j + 16 > s.vocabulary) g[i] = (vfloat)_mm512_maskz_mov_ps(lanes_below(s.vocabulary - j), (__m512)g[i]);
                 store(z[i] + j, g[i], 16);
             }
