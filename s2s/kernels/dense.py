@@ -19,7 +19,7 @@ from s2s.kernels.compiled import not_built
 from s2s.kernels.compiled.build import library
 from s2s.kernels.compiled.call import call
 
-LEAST = 1 << 20
+LEAST = 1 << 18
 """Multiplications from which on these serve."""
 
 

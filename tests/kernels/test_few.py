@@ -62,3 +62,24 @@ def test_more_rows_or_none_take_the_general_product(shape: tuple[int, ...]) -> N
 def test_a_matrix_that_is_turned_takes_the_general_product() -> None:
     weight = torch.randn(24, 30).bfloat16().T
     assert not few.few(torch.randn(1, 24), weight)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_many_rows_with_a_matrix_or_its_transpose(turned: bool, bias: bool) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 40, 90), torch.randn(70, 90).bfloat16()
+    if turned:
+        weight = weight.t().contiguous().t()
+    bias_N = torch.randn(70) if bias else None
+    found = few.product(x, weight, bias_N)
+    wanted = torch.nn.functional.linear(
+        x.bfloat16().double(), weight.double(), None if bias_N is None else bias_N.double()
+    )
+    assert found.shape == (3, 40, 70)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), wanted, rtol=0.01, atol=0.1)
+
+
+def test_no_rows_give_none() -> None:
+    assert few.product(torch.randn(0, 8), torch.randn(4, 8).bfloat16(), None).shape == (0, 4)
