@@ -3,8 +3,8 @@
 Each tool answers in a process of its own that has loaded its model, on one core with one thread; they take turns, in
 rounds. A time is that of the call alone: pieces, search and text, no loading. Rates are medians over rounds, ratios
 medians of quotients within a round. `--variant "int8=search.key=value ..."` adds rows of our models with other keys of
-`[search]`; no time is given where BLEU differs by more than 0.1 from the reference search of the same model
-(`--reference`, keys that make it plain; its products are float32 unless a key says otherwise).
+`[search]`; no time is given where BLEU differs by more than 0.1 from the reference search of the model in float32
+(`--reference`: keys that make it plain). Ours answer in `--precision`.
 
 `--growth` looks instead at what more work costs: 1x, 4x and 16x as many sentences, and texts 1x, 4x and 16x as long,
 whose answers are as long as their sources by order.
@@ -91,6 +91,11 @@ def ways_of(models: Sequence[str], variants: Sequence[str]) -> list[Way]:
     ]
 
 
+def plainly(model: str) -> str:
+    """The worker that answers with a model of ours in float32."""
+    return f"{model} float32"
+
+
 def bleu_of(answers: Sequence[str], references: Sequence[str]) -> float:
     return float(sacrebleu.corpus_bleu(answers, [references]).score)
 
@@ -154,7 +159,7 @@ def compare(
     for task in TASKS:
         lines = source if task.batch > 1 else source[:few]
         for model in {way.model for way in ways if way.model in SIZES} - set(plain[task.beam]):
-            answers, _ = running[model].ask(source, beam=task.beam, batch=64, words=reference)
+            answers, _ = running[plainly(model)].ask(source, beam=task.beam, batch=64, words=reference)
             plain[task.beam][model] = bleu_of(answers, target)
         seconds, answers_of = in_turns(running, ways, task, lines, rounds)
         bleu = {way: bleu_of(own, target) for way, own in answers_of.items()} if lines is source else {}
@@ -213,6 +218,7 @@ def growth_table(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> str:
 def main(
     work: Annotated[Path, typer.Argument(help="The folder of benchmarks/training.py: envs/, data/ and out/.")],
     models: Annotated[str, typer.Option(help="Which, with spaces between.")] = "joey s2s-256 s2s-joey onmt s2s-512",
+    precision: Annotated[str, typer.Option(help="Of ours: float32, bfloat16 or int8.")] = "int8",
     variant: Annotated[list[str] | None, typer.Option(help="NAME=search.key=value ..., of ours.")] = None,
     reference: Annotated[str, typer.Option(help="search.key=value ... of our reference search.")] = "",
     rounds: Annotated[int, typer.Option(min=1)] = 5,
@@ -228,6 +234,9 @@ def main(
     prepare(place, None)
     chosen = tools(place, [name for name in models.split() if not only_growth or name in SIZES])
     commands = {name: tool.answer(place.out / name) for name, tool in chosen.items()}
+    if not only_growth:
+        plain = {plainly(name): command for name, command in commands.items() if name in SIZES}
+        commands = {name: [*words, *[precision] * (name in SIZES)] for name, words in commands.items()} | plain
     with workers(commands, place.out) as running:
         facts = {name: worker.facts for name, worker in running.items()}
         found: dict[str, object]
@@ -243,7 +252,13 @@ def main(
         peaks = {name: worker.peak for name, worker in running.items()}
     print("peak memory, MB:", ", ".join(f"{name} {peak / 1e6:,.0f}" for name, peak in peaks.items() if peak))
     if output:
-        setting = {"rounds": rounds, "few": few, "variants": variant or [], "reference": reference}
+        setting = {
+            "rounds": rounds,
+            "few": few,
+            "precision": precision,
+            "variants": variant or [],
+            "reference": reference,
+        }
         measure.write(output, {**place.facts(chosen), "setting": setting, "models": facts, "peaks": peaks, **found})
 
 

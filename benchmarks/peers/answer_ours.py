@@ -1,10 +1,11 @@
-"""`python -m peers.answer_ours RUN`: this toolkit answers, by the functions that `s2s translate` calls."""
+"""`python -m peers.answer_ours RUN [PRECISION]`: this toolkit answers, by the functions that `s2s translate` calls."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Literal, cast
 
 from peers.answering import Answer, serve
 
@@ -16,7 +17,8 @@ def load() -> tuple[Answer, Mapping[str, float]]:
     from s2s.session import load as load_run
 
     imported = time.perf_counter()
-    translator = load_run(sys.argv[1])
+    precision = cast(Literal["float32", "bfloat16", "int8"], sys.argv[2] if len(sys.argv) > 2 else "float32")
+    translator = load_run(sys.argv[1], precision=precision)
     loaded = time.perf_counter()
 
     def answer(lines: Sequence[str], beam: int, batch: int, words: Sequence[str]) -> list[str]:
