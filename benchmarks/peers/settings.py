@@ -1,4 +1,4 @@
-"""The peers' configurations: what differs from their defaults; sizes and rule of learning are those of `s2s.toml`.
+"""The peers' configurations: what differs from their defaults; sizes and batch are those of `s2s.toml`.
 
 Needs the standard library only, since `answer_onmt.py` reads it in OpenNMT-py's environment.
 """

@@ -176,7 +176,13 @@ SIZES = {"s2s-256": "joey", "s2s-joey": "joey", "s2s-512": "onmt"}
 """Our models, and the peer of the same size; `s2s-joey` is the very model of JoeyNMT."""
 _KEYS = {
     "s2s-256": (),
-    "s2s-joey": ("model.attention=joey",),
+    "s2s-joey": (
+        "model.attention=joey",
+        "model.tie=none",
+        f"training.learning_rate={settings.RATE}",
+        "training.warmup=0",
+        f"training.clip_norm={settings.CLIP}",
+    ),
     "s2s-512": ("model.decoder.hidden_size=512",),
 }
 
