@@ -6,6 +6,10 @@ PORT ?= 5000
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# A process a core, each with one thread: small tensors gain nothing from more. `make test CORES=0` is one process.
+CORES ?= auto
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
+
 .PHONY: demo test test-slow lint format clean
 
 $(VENV)/bin/python:
@@ -27,7 +31,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 # Minutes of training each: recipes learned to their threshold, the wheel, kills at random moments.
 test-slow: $(VENV)/.dev

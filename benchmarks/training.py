@@ -8,7 +8,8 @@ quotient within a round.
 With `--bleu N` each first trains N updates once, and its BLEU on the test set stands beside: no ratio is given where
 ours is below the peers' (of s2s-256: of either), or more than 0.3 below our own float32 reference (means over seeds).
 That takes long and needs no quiet machine, so it can be had apart: `--bleu N --rounds 0 --output FILE`, for some models
-at a time, and later `--scores FILE` for each such file.
+at a time, and later `--scores FILE` for each such file. A model that an earlier call trained by the same command is
+taken as it is (`WORK/out/NAME/trained.json`), so a call that was cut off goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -92,6 +93,21 @@ def train(tool: Tool, folder: Path, updates: int, *, seed: int, validate: int, s
     return piece
 
 
+def trained(tool: Tool, folder: Path, updates: int, *, seed: int, validate: int, skip: int) -> Piece:
+    """Train once, unless the folder has what the same order made."""
+    note = folder / "trained.json"
+    order = {"command": tool.train(folder, updates, seed=seed, validate=validate), "updates": updates, "seed": seed}
+    if note.exists():
+        found = json.loads(note.read_text(encoding="utf-8"))
+        if found["order"] == order:
+            print(f"{folder.name}: trained before", file=sys.stderr)
+            return Piece(**found["piece"])
+        note.unlink()
+    piece = train(tool, folder, updates, seed=seed, validate=validate, skip=skip)
+    note.write_text(json.dumps({"order": order, "piece": asdict(piece)}), encoding="utf-8")
+    return piece
+
+
 def score(tool: Tool, folder: Path, place: Place) -> float:
     """BLEU of the test set, beam 5."""
     with Worker(tool.answer(folder), folder / "answers.log") as worker:
@@ -104,12 +120,12 @@ def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int) ->
     found = Quality(updates, [], [], [])
     for seed in range(1, 1 + (seeds if isinstance(tool, Ours) else 1)):
         folder = place.out / (tool.name if seed == 1 else f"{tool.name}-seed-{seed}")
-        found.pieces.append(train(tool, folder, updates, seed=seed, validate=175, skip=skip))
+        found.pieces.append(trained(tool, folder, updates, seed=seed, validate=175, skip=skip))
         found.bleu.append(score(tool, folder, place))
         if isinstance(tool, Ours) and tool.precision(folder) != "float32":
             plain = Ours(place, f"{tool.name}-float32", (*tool.keys, "training.precision=float32"))
             other = place.out / f"{plain.name}-seed-{seed}"
-            train(plain, other, updates, seed=seed, validate=175, skip=skip)
+            trained(plain, other, updates, seed=seed, validate=175, skip=skip)
             found.reference.append(score(plain, other, place))
     print(f"{tool.name}: BLEU {found.bleu}, in float32 {found.reference}", file=sys.stderr)
     return found

@@ -13,6 +13,7 @@ from s2s.build.model import build_model
 from s2s.config.io import check, merge, parse_overrides, read_toml
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+RECIPE = BENCHMARKS.parent / "recipes/translate/multi30k-de-en.toml"
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +77,19 @@ def test_speed_leaves_out_the_beginning_and_scraps() -> None:
         speed(windows, 102)
 
 
-def test_one_model_in_all_configurations(place) -> None:
+@pytest.fixture
+def models(place):
+    """The configurations of our models by name."""
     from peers.tools import HERE, SIZES, tools
 
     ours = tools(place, list(SIZES))
-    models = {
+    return {
         name: check(merge(read_toml(HERE / "s2s.toml"), parse_overrides(tool.keys)), name)
         for name, tool in ours.items()
     }
+
+
+def test_one_model_in_all_configurations(models) -> None:
     sizes = {"source_vocabulary": 8_000, "target_vocabulary": 8_000}
     same = build_model(models["s2s-joey"].model, **sizes)
     biases = 8_000 + 256  # of the output layer and of attention's keys, which JoeyNMT has none of
@@ -147,18 +153,30 @@ def test_opennmt_gets_its_sizes_and_its_course(order) -> None:
     ]
 
 
-def test_all_learn_by_one_rule(order) -> None:
+def test_the_very_model_learns_by_the_peers_rule(order, models) -> None:
     from peers import settings
-    from peers.tools import HERE
 
-    ours = check(read_toml(HERE / "s2s.toml"), "s2s.toml")
-    joey, onmt = settings.joey(order), settings.onmt(order)
-    rule = ours.training
+    rule = models["s2s-joey"].training
     expected = [rule.batch_size, rule.learning_rate, rule.clip_norm, rule.label_smoothing]
     keys = ("batch_size", "learning_rate", "clip_grad_norm", "label_smoothing")
+    joey, onmt = settings.joey(order), settings.onmt(order)
     assert [joey["training"][key] for key in keys] == expected
     assert [onmt[key.replace("clip_grad", "max_grad")] for key in keys] == expected
-    model = ours.model
+    assert rule.warmup == 0
+
+
+@pytest.mark.parametrize("name", ["s2s-256", "s2s-512"])
+def test_our_own_models_learn_as_the_recipe_does(models, name: str) -> None:
+    ours, recipe = models[name].training, check(read_toml(RECIPE), "recipe").training
+    for key in ("batch_size", "optimizer", "learning_rate", "warmup", "clip_norm", "label_smoothing"):
+        assert getattr(ours, key) == getattr(recipe, key), key
+
+
+def test_sizes_are_those_of_the_peers(order, models) -> None:
+    from peers import settings
+
+    joey, onmt = settings.joey(order), settings.onmt(order)
+    model = models["s2s-256"].model
     assert (onmt["word_vec_size"], onmt["hidden_size"]) == (model.embedding_size, 2 * model.hidden_size)
     assert joey["model"]["encoder"]["embeddings"]["embedding_dim"] == model.embedding_size
     assert joey["model"]["decoder"]["hidden_size"] == model.hidden_size
@@ -171,6 +189,34 @@ def test_yaml_reads_what_is_written(order, tmp_path: Path) -> None:
         path = settings.write(found, tmp_path / "new" / "settings.json")
         assert json.loads(Path(path).read_text()) == found
         assert all(re.fullmatch(r"-?\d+(\.\d+)?|True|False", str(number)) for number in numbers(found))
+
+
+def test_what_was_trained_before_is_not_trained_again(tmp_path: Path) -> None:
+    import training
+    from peers.tools import Window
+
+    log = tmp_path / "log"
+
+    class Short:
+        """A tool that notes each training; its command does not name the updates, as those of the peers do not."""
+
+        name = "short"
+
+        def train(self, *_: object, **__: object) -> list[str]:
+            return [sys.executable, "-c", f"open({str(log)!r}, 'a').write('trained ')"]
+
+        def windows(self, _: Path) -> list[Window]:
+            return [Window(50, 75, 950.0)]
+
+        def parameters(self, _: Path) -> int:
+            return 7
+
+    pieces = [
+        training.trained(Short(), tmp_path / "short", updates, seed=1, validate=175, skip=50) for updates in (9, 9, 12)
+    ]
+    assert [(piece.updates, piece.rate) for piece in pieces] == [(9, 950.0), (9, 950.0), (12, 950.0)]
+    assert pieces[0] == pieces[1]
+    assert log.read_text() == "trained trained "
 
 
 @pytest.fixture
