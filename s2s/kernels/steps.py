@@ -1,7 +1,8 @@
-"""One step of a decoder for a few rows as one call: a program over registers of floats, run in C++.
+"""One step of a decoder as one call: a program over registers of floats, run in C++.
 
-A step of one sentence is some forty small operations, and to begin each from Python takes longer than to do it. Here
-they are written down once a search, as instructions with the addresses of the weights, and C++ carries them out.
+A step is some forty small operations, and to begin each from Python takes longer than to do it for one sentence. Here
+they are written down once a search, as instructions with the addresses of the weights, and C++ carries them out. Where
+all matrices are packed, so it does for many rows.
 
 Shapes: R rows, B sentences, S positions of the source, W width of a state, V vocabulary.
 """
@@ -74,12 +75,12 @@ class Read(NamedTuple):
     """(B, S), true at what may be looked at."""
     context: Tensor
     """(B, C)"""
+    place: Tensor | None = None
+    """(sentences that are left,) which of the B each is; None: all are left."""
 
 
-def unavailable(rows: int, like: Tensor) -> str | None:
-    """Why steps of so many rows, with states like this, are no programs; None where they are."""
-    if not 0 < rows <= FEW:
-        return f"they serve up to {FEW} rows"
+def unavailable(like: Tensor) -> str | None:
+    """Why steps with states like this are no programs; None where they are."""
     if like.device.type != "cpu" or like.dtype != torch.float32:
         return "they are for float32 on the CPU"
     if torch.is_autocast_enabled("cpu"):
@@ -99,6 +100,8 @@ class Program:
         self.state = [self.room(width) for width in state]
         self.state_size = self.width
         self.vocabulary = 0
+        self.most: int | None = None
+        """Rows that it is for; None: any number."""
         self._lines: list[tuple[int, ...]] = []
         self._kept: list[Tensor] = []
         self._made: Tensor | None = None
@@ -126,14 +129,14 @@ class Program:
         rows = _rows(matrix, x)
         to = self.room(rows) if to is None else to
         assert to.width == rows, (to, rows)
-        numbers, scale, kind = _parts(matrix)
+        numbers, scale, kind = self._parts(matrix)
         self._add(Do.PRODUCT, x, to, extra=add, more=kind, a=numbers, b=scale, c=_vector(bias))
         return to
 
     def emit(self, x: Register, matrix: Matrix, bias: Tensor | None) -> None:
         """The logits: W x + b."""
         self.vocabulary = _rows(matrix, x)
-        numbers, scale, kind = _parts(matrix)
+        numbers, scale, kind = self._parts(matrix)
         self._add(Do.EMIT, x, Register(0, self.vocabulary), more=kind, a=numbers, b=scale, c=_vector(bias))
 
     def copy(self, x: Register, to: Register) -> None:
@@ -197,7 +200,7 @@ class Program:
 
     def run(self, token_R: Tensor, state_RW: Tensor, source: Read) -> tuple[Tensor, Tensor]:
         """Logits (R, V) and the next state (R, W); the rows of a sentence stand together."""
-        rows, sentences = len(token_R), len(source.mask)
+        rows, sentences = len(token_R), len(source.mask if source.place is None else source.place)
         if self._made is None:
             self._made = torch.tensor(self._lines, dtype=torch.int64)
         after_RW, logits_RV = torch.empty_like(state_RW), state_RW.new_empty(rows, self.vocabulary)
@@ -208,6 +211,16 @@ class Program:
         token_R, state_RW = token_R.contiguous(), state_RW.contiguous()
         call("steps", "decode_step", sizes, None, state_RW, token_R, self._made, *source, after_RW, logits_RV)
         return logits_RV, after_RW
+
+    def _parts(self, matrix: Matrix) -> tuple[Tensor, Tensor | None, int]:
+        """Its numbers, their scales, and how they are kept."""
+        numbers, scale = (matrix.numbers_RF, matrix.scale_R) if isinstance(matrix, Rounded) else (matrix, None)
+        if numbers.dtype not in _KEPT:
+            raise Unfit(f"a matrix in {numbers.dtype}")
+        if (packed := _packed(numbers)) is not None:
+            return packed, _vector(scale), _PACKED[numbers.dtype]
+        self.most = FEW
+        return numbers.detach().contiguous(), _vector(scale), _KEPT[numbers.dtype]
 
     def _add(
         self,
@@ -226,39 +239,42 @@ class Program:
         self._lines.append((int(do), x.at, x.width, to.at, to.width, int(extra), int(more), *addresses))
 
 
-def _parts(matrix: Matrix) -> tuple[Tensor, Tensor | None, int]:
-    """Its numbers, their scales, and how they are kept."""
-    numbers, scale = (matrix.numbers_RF, matrix.scale_R) if isinstance(matrix, Rounded) else (matrix, None)
-    if numbers.dtype not in _KEPT:
-        raise Unfit(f"a matrix in {numbers.dtype}")
-    if (packed := _packed(numbers)) is not None:
-        return packed, _vector(scale), _PACKED[numbers.dtype]
-    return numbers.detach().contiguous(), _vector(scale), _KEPT[numbers.dtype]
-
-
 _KEPT = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
-_PACKED = {torch.bfloat16: 3, torch.int8: 4}
+_PACKED = {torch.bfloat16: 3, torch.int8: 4, torch.float32: 5}
 """As in `source/steps.cpp`."""
-_TOGETHER = {torch.bfloat16: 2, torch.int8: 4}
+_TOGETHER = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}
 _SIDE_BY_SIDE = 32
 
-_packs: MutableMapping[Tensor, Tensor] = WeakIdKeyDictionary()
+
+class _Pack(NamedTuple):
+    """A matrix packed, and of what numbers."""
+
+    at: int
+    version: int
+    numbers: Tensor
+
+
+_packs: MutableMapping[Tensor, _Pack] = WeakIdKeyDictionary()
 
 
 def _packed(numbers_NK: Tensor) -> Tensor | None:
-    """Of a parameter in a narrow type, whose model can no longer be trained: packed once, for as long as it lives."""
-    if not isinstance(numbers_NK, nn.Parameter) or numbers_NK.requires_grad or numbers_NK.dtype not in _PACKED:
+    """Of a parameter: packed once, for as long as it lives and until its numbers change."""
+    if not isinstance(numbers_NK, nn.Parameter) or not library("steps").steps_packs():
         return None
-    if not library("steps").steps_packs():
-        return None
-    if numbers_NK not in _packs:
-        rows, width = numbers_NK.shape
-        together = _TOGETHER[numbers_NK.dtype]
-        panels, groups = -(-rows // _SIDE_BY_SIDE), -(-width // together)
-        packed = torch.zeros(panels, groups, _SIDE_BY_SIDE, together, dtype=numbers_NK.dtype)
-        call("steps", "pack", (rows, width), None, numbers_NK.detach().contiguous(), packed)
-        _packs[numbers_NK] = packed
-    return _packs[numbers_NK]
+    at, version = numbers_NK.data_ptr(), 0 if numbers_NK.is_inference() else numbers_NK._version
+    found = _packs.get(numbers_NK)
+    if found is None or (found.at, found.version) != (at, version):
+        found = _packs[numbers_NK] = _Pack(at, version, _pack(numbers_NK.detach().contiguous()))
+    return found.numbers
+
+
+def _pack(numbers_NK: Tensor) -> Tensor:
+    rows, width = numbers_NK.shape
+    together = _TOGETHER[numbers_NK.dtype]
+    panels, groups = -(-rows // _SIDE_BY_SIDE), -(-width // together)
+    packed = torch.zeros(panels, groups, _SIDE_BY_SIDE, together, dtype=numbers_NK.dtype)
+    call("steps", "pack", (rows, width), None, numbers_NK, packed)
+    return packed
 
 
 def _vector(tensor: Tensor | None) -> Tensor | None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from s2s.models.decoder import Memory
-from s2s.models.few_rows import few_rows
+from s2s.models.one_call import one_call
 from s2s.models.writer import Writer
 
 
@@ -18,11 +18,11 @@ class Shortened:
     """A Stepper whose tokens are places in a shortlist."""
 
     def __init__(self, writer: Writer, token_X: Tensor, memory: Memory, count: int) -> None:
-        """`count`: rows of the search, as of `few_rows`. The writer does not copy."""
+        """`count`: rows of the search, as of `one_call`. The writer does not copy."""
         self._token_X = token_X.to(writer.output.weight.device)
         short = copy(writer)
         short._modules = {**writer._modules, "output": _some_rows(writer.output, self._token_X)}
-        self._stepper: Any = few_rows(short, memory, count)
+        self._stepper: Any = one_call(short, memory, count)
 
     def begin(self, memory: Memory) -> Any:
         """The state before the first token."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from s2s.models import HRED, Decoded, Memory, Seq2Seq
-from s2s.models.few_rows import few_rows
+from s2s.models.one_call import one_call
 from s2s.models.nested import map_tensors
 from s2s.models.shortened import Shortened
 from s2s.search import Ensemble, Stepper
@@ -108,7 +108,7 @@ class Members(NamedTuple):
         for member, part in zip(self.models, memories, strict=True):
             count = len(part.mask) * width
             short = token_X is not None and Shortened(member.model, token_X, part, count)
-            steppers.append(short or few_rows(member.model, part, count))
+            steppers.append(short or one_call(member.model, part, count))
         return steppers[0] if len(steppers) == 1 else Ensemble(steppers)
 
     def _memories(self, sources: Sequence[Ids], seeds: Sequence[int] | None = None) -> tuple[Memory, ...]:

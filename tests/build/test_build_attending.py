@@ -23,9 +23,8 @@ def words_of(translator: Translator) -> Translator:
 
 def test_characters_are_words_of_their_own() -> None:
     translator = lively()
-    found = Interpreter(translator).attention("ab d", "xz")
+    (found,) = Interpreter(translator).attention("ab d", "xz")
     expected = translator.align("ab d", "xz")
-    assert found is not None
     assert expected is not None
     assert (found.source, found.target) == (["a", "b", " ", "d"], ["x", "z"])
     np.testing.assert_allclose(found.weights, expected.weights[:-1])

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from s2s.kernels.compiled import build
+from s2s.kernels.compiled import build, not_built
 
 needs_compiler = pytest.mark.skipif(build.unavailable() is not None, reason="no C++ compiler here")
 
+OWN = sorted(path.stem for path in build.SOURCES.glob("*.cpp"))
 HEADER = "inline int number() { return 7; }\n"
 SOURCE = """
 #ifdef _OPENMP
@@ -60,6 +61,14 @@ def load() -> ctypes.CDLL:
 
 def builds(log: pytest.LogCaptureFixture) -> int:
     return sum(record.message.startswith("building") for record in log.records)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere some sources have nothing to build")
+@needs_compiler
+@pytest.mark.parametrize("name", OWN)
+def test_every_source_of_the_package_is_built(name: str) -> None:
+    """Without it a mistake in a source would only be seen as tests that are skipped."""
+    assert not_built(name) is None
 
 
 @needs_compiler

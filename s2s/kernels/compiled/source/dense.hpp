@@ -31,15 +31,18 @@ struct Start {
 template <int MR, class Out>
 __attribute__((noinline)) void dense_tile(Left a, const bf16* b, int pairs, Start start, Out out) {
     __m512 sum[MR][2];
+    S2S_SUMS
     for (int m = 0; m < MR; ++m) sum[m][0] = start.low, sum[m][1] = start.high;
     // Three rows to a pointer: that many the addressing of the machine reaches from one register and a stride.
     constexpr int POINTERS = (MR + 2) / 3;
     const char* left[POINTERS];
     const ptrdiff_t row = a.row * ptrdiff_t(sizeof(bf16)), pair = a.pair * ptrdiff_t(sizeof(bf16));
+    S2S_SUMS
     for (int i = 0; i < POINTERS; ++i) left[i] = reinterpret_cast<const char*>(a.data) + 3 * i * row;
     for (int p = 0; p < pairs; ++p) {
         const __m512bh low = (__m512bh)_mm512_load_si512(b + size_t(p) * 64);
         const __m512bh high = (__m512bh)_mm512_load_si512(b + size_t(p) * 64 + 32);
+        S2S_SUMS
         for (int m = 0; m < MR; ++m) {
             int32_t bits;
             std::memcpy(&bits, left[m / 3] + m % 3 * row, 4);
@@ -47,8 +50,10 @@ __attribute__((noinline)) void dense_tile(Left a, const bf16* b, int pairs, Star
             sum[m][0] = _mm512_dpbf16_ps(sum[m][0], all, low);
             sum[m][1] = _mm512_dpbf16_ps(sum[m][1], all, high);
         }
+        S2S_SUMS
         for (int i = 0; i < POINTERS; ++i) left[i] += pair;
     }
+    S2S_SUMS
     for (int m = 0; m < MR; ++m) out(m, sum[m][0], sum[m][1]);
 }
 

@@ -78,7 +78,8 @@ void likeliest(int beams, int width, int V_, int count, int forbidden_count, int
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
 #endif
     for (int part = 0; part < parts; ++part) {
-        std::vector<T> x(size_t(round_up(V_, LANES<T>)));
+        static thread_local std::vector<T> x;  // kept: to fill it with zeros each time costs more than a step of it
+        if (x.size() < size_t(round_up(V_, LANES<T>))) x.resize(size_t(round_up(V_, LANES<T>)));
         for (int b = int(long(beams) * part / parts); b < int(long(beams) * (part + 1) / parts); ++b) {
             const size_t row = size_t(b) * width, at = size_t(b) * count;
             Best<T> best{count, out_score + at, out_place + at};

@@ -1,6 +1,6 @@
-// One step of a decoder for a few rows, as a program that s2s/kernels/steps.py writes: a list of instructions over registers
-// of floats, one set of registers a row. What torch would do in some forty calls is one call, so that an answer to one
-// sentence costs what it costs to read the weights.
+// One step of a decoder as a program that s2s/kernels/steps.py writes: a list of instructions over registers of floats, one
+// set of registers a row. What torch would do in some forty calls is one call, so that an answer to one sentence costs what it
+// costs to read the weights, and one to a batch what its products cost. Rows are independent, so threads share them.
 #include <vector>
 
 #include "attend.hpp"
@@ -27,6 +27,9 @@ struct Source {
     const uint8_t* mask;
     const float* context;
     int context_size;
+    const int64_t* place;  // of each sentence that is left among all of them; null where all are
+
+    size_t sentence(int row) const { return place ? size_t(place[row / beams]) : size_t(row / beams); }
 };
 
 template <class F> inline void each(float* x, int64_t width, F f) {
@@ -36,7 +39,7 @@ template <class F> inline void each(float* x, int64_t width, F f) {
 // From the query's registers to those of the context.
 void look(const Instruction& now, const Source& source, int row, float* registers, float* weights) {
     const int S_ = source.positions, A = int(now.in), E = int(now.out);
-    const size_t sentence = size_t(row / source.beams);
+    const size_t sentence = source.sentence(row);
     attend({S_, A, E, source.keys + sentence * S_ * A, source.values + sentence * S_ * E, source.mask + sentence * S_,
             static_cast<const float*>(now.a)},
            registers + now.from, weights, registers + now.to);
@@ -97,7 +100,7 @@ struct Scratch {
 };
 
 // Matrices, as `Program` numbers them: in 8 bits there is a scale a row, and packed is `packed.hpp`.
-enum Kept : int64_t { FLOAT, HALF, EIGHT, PACKED_HALF, PACKED_EIGHT };
+enum Kept : int64_t { FLOAT, HALF, EIGHT, PACKED_HALF, PACKED_EIGHT, PACKED_FLOAT };
 
 void multiply(const Instruction& now, int rows, int threads, const float* x, size_t x_apart, float* y, size_t y_apart, bool add,
               Scratch& scratch) {
@@ -106,6 +109,7 @@ void multiply(const Instruction& now, int rows, int threads, const float* x, siz
     const int alone = size_t(K) * N < (1 << 18) ? 1 : threads;  // what a second thread costs is not worth it for less
     if (now.more == FLOAT) return few_product(rows, K, N, alone, static_cast<const float*>(now.a), lines);
     if (now.more == HALF) return few_product(rows, K, N, alone, static_cast<const bf16*>(now.a), lines);
+    if (now.more == PACKED_FLOAT) return packed_single(rows, K, N, alone, now.a, lines);
     if (now.more == PACKED_HALF) {
         size_t apart;
         const bf16* narrow_x = rounded_rows(lines, rows, K, apart);
@@ -139,7 +143,7 @@ void one_row(const Instruction& now, const Source& source, int row, int64_t toke
     const int64_t from = now.from, to = now.to, out = now.out;
     switch (now.kind) {
         case EMBED: return embed(now, token, r + to);
-        case CONTEXT: return copy(r + to, source.context + size_t(row / source.beams) * source.context_size, size_t(out));
+        case CONTEXT: return copy(r + to, source.context + source.sentence(row) * source.context_size, size_t(out));
         case COPY: return copy(r + to, r + from, size_t(out));
         case ADD: return by_lanes(out, [&](int j, int n) { store(r + to + j, load(r + to + j, n) + load(r + from + j, n), n); });
         case TANH: return each(r + to, out, [](vfloat x) { return tanh(x); });
@@ -160,22 +164,44 @@ void one_row(const Instruction& now, const Source& source, int row, int64_t toke
     }
 }
 
-void step(int rows, int threads, const Source& source, size_t state_size, size_t width, int count, const Instruction* program,
-          int vocabulary, const float* before, const int64_t* tokens, float* after, float* logits) {
+struct Program {
+    size_t state_size, width;
+    int count;
+    const Instruction* first;
+    int vocabulary;
+};
+
+// The rows from `begin` to before `end`.
+void some_steps(int begin, int end, int threads, const Source& source, const Program& program, const float* before,
+                const int64_t* tokens, float* after, float* logits) {
     static thread_local Scratch scratch;
+    const int rows = end - begin;
+    const size_t width = program.width, size = program.state_size * sizeof(float);
     float* registers = Scratch::of(scratch.registers, size_t(rows) * width);
-    for (int r = 0; r < rows; ++r)
-        std::memcpy(registers + size_t(r) * width, before + size_t(r) * state_size, state_size * sizeof(float));
-    for (const Instruction* now = program; now < program + count; ++now) {
+    for (int r = 0; r < rows; ++r) std::memcpy(registers + size_t(r) * width, before + size_t(begin + r) * program.state_size, size);
+    for (const Instruction* now = program.first; now < program.first + program.count; ++now) {
         if (now->kind == PRODUCT)
             multiply(*now, rows, threads, registers + now->from, width, registers + now->to, width, now->extra != 0, scratch);
         else if (now->kind == EMIT)
-            multiply(*now, rows, threads, registers + now->from, width, logits, size_t(vocabulary), false, scratch);
+            multiply(*now, rows, threads, registers + now->from, width, logits + size_t(begin) * size_t(program.vocabulary),
+                     size_t(program.vocabulary), false, scratch);
         else
-            for (int r = 0; r < rows; ++r) one_row(*now, source, r, tokens[r], registers + size_t(r) * width, scratch);
+            for (int r = 0; r < rows; ++r) one_row(*now, source, begin + r, tokens[begin + r], registers + size_t(r) * width, scratch);
     }
-    for (int r = 0; r < rows; ++r)
-        std::memcpy(after + size_t(r) * state_size, registers + size_t(r) * width, state_size * sizeof(float));
+    for (int r = 0; r < rows; ++r) std::memcpy(after + size_t(begin + r) * program.state_size, registers + size_t(r) * width, size);
+}
+
+// A few rows share each product among the threads, many are shared out.
+void step(int rows, int threads, const Source& source, const Program& program, const float* before, const int64_t* tokens,
+          float* after, float* logits) {
+    const int parts = rows > FEW_ROWS ? std::max(1, std::min(threads, rows / FEW_ROWS)) : 1;
+    if (parts == 1) return some_steps(0, rows, rows > FEW_ROWS ? 1 : threads, source, program, before, tokens, after, logits);
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+#endif
+    for (int part = 0; part < parts; ++part)
+        some_steps(int(long(rows) * part / parts), int(long(rows) * (part + 1) / parts), 1, source, program, before, tokens, after,
+                   logits);
 }
 
 }  // namespace s2s
@@ -183,12 +209,17 @@ void step(int rows, int threads, const Source& source, size_t state_size, size_t
 extern "C" void decode_step_float32(int rows, int beams, int positions, int state_size, int width, int count, int vocabulary,
                                     int context_size, const int64_t*, int threads, const float* before, const int64_t* tokens,
                                     const s2s::Instruction* program, const float* keys, const float* values,
-                                    const uint8_t* mask, const float* context, float* after, float* logits) {
-    s2s::step(rows, threads, {beams, positions, keys, values, mask, context, context_size}, size_t(state_size), size_t(width), count,
-              program, vocabulary, before, tokens, after, logits);
+                                    const uint8_t* mask, const float* context, const int64_t* place, float* after,
+                                    float* logits) {
+    s2s::step(rows, threads, {beams, positions, keys, values, mask, context, context_size, place},
+              {size_t(state_size), size_t(width), count, program, vocabulary}, before, tokens, after, logits);
 }
 
 extern "C" int steps_packs() { return s2s::PACKS; }
+
+extern "C" void pack_float32(int N, int K, const int64_t*, int, const float* w, float* out) {
+    s2s::pack(K, N, 1, w, out, [](float x) { return x; });
+}
 
 extern "C" void pack_bfloat16(int N, int K, const int64_t*, int, const s2s::bf16* w, s2s::bf16* out) {
     s2s::pack(K, N, 2, w, out, [](s2s::bf16 x) { return x; });

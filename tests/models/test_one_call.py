@@ -1,4 +1,4 @@
-"""Steps of a few rows as one call: the same logits and states as step by step, for every core and every decoder."""
+"""Steps as one call: the same logits and states as step by step, for every core and every decoder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from test_decoder import BATCH, CHOICES
 from tiny import CORES, tiny_model
 from torch import Tensor
 
+from s2s.kernels import steps
 from s2s.kernels.compiled import not_built
+from s2s.kernels.compiled.build import library
 from s2s.models import PRESETS, AttentionChoice, Seq2Seq
 from s2s.models.compact import slim
-from s2s.models.few_rows import FewRows, few_rows
+from s2s.models.one_call import OneCall, one_call
 from s2s.models.nested import tensors
 
 pytestmark = pytest.mark.skipif(not_built("steps") is not None, reason="no C++ compiler")
@@ -20,12 +22,12 @@ pytestmark = pytest.mark.skipif(not_built("steps") is not None, reason="no C++ c
 def assert_equal_steps(model: Seq2Seq, *, width: int = 2, tolerance: float = 2e-5) -> None:
     """Several steps of the first sentences with `width` rows each, which change places and lose one sentence."""
     model = model.float().eval()
-    sentences = 8 // width
+    sentences = max(1, 8 // width)
     with torch.inference_mode():
-        memory = model.encode(BATCH.source_BS[:sentences], BATCH.source_lengths_B[:sentences])
+        memory = seen = model.encode(BATCH.source_BS[:sentences], BATCH.source_lengths_B[:sentences])
         sentences = len(memory.mask)
-        fast = few_rows(model, memory, sentences * width)
-        assert isinstance(fast, FewRows)
+        fast = one_call(model, memory, sentences * width)
+        assert isinstance(fast, OneCall)
         index_R = torch.arange(sentences).repeat_interleave(width)
         slow_state = model.reorder(model.begin(memory), index_R)
         fast_state = fast.reorder(fast.begin(memory), index_R)
@@ -34,16 +36,16 @@ def assert_equal_steps(model: Seq2Seq, *, width: int = 2, tolerance: float = 2e-
         for number in range(6):
             token_R = torch.randint(4, model.output.out_features, (len(index_R), 2), generator=generator)[:, 0]
             slow_RV, slow_state = model.step(token_R, slow_state, memory)
-            fast_RV, fast_state = fast.step(token_R, fast_state, memory)
+            fast_RV, fast_state = fast.step(token_R, fast_state, seen)
             torch.testing.assert_close(fast_RV, slow_RV, rtol=tolerance, atol=tolerance)
             whole = torch.cat(tensors(slow_state), 1)
             torch.testing.assert_close(fast_state, whole, rtol=tolerance, atol=tolerance)
             spread.append(slow_RV)
-            if number == 3 and sentences > 1:
+            if number in (2, 4) and sentences > 1:
                 keep = torch.arange(1, sentences)
                 index_R = torch.arange(width, len(index_R)).flip(0)  # from the last row to the first of the second
                 index_R = index_R.view(sentences - 1, width).flip(0).flatten()
-                memory = model.select(memory, keep)
+                memory, seen, sentences = model.select(memory, keep), fast.select(seen, keep), sentences - 1
                 slow_state, fast_state = model.reorder(slow_state, index_R), fast.reorder(fast_state, index_R)
         assert float(torch.cat(spread[:4]).std(0).max()) > 1e-3  # or the comparison would say nothing
 
@@ -74,6 +76,49 @@ def test_every_number_of_rows(width: int) -> None:
     assert_equal_steps(tiny_model("joey"), width=width)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("precision", [None, "bfloat16", "int8"])
+@pytest.mark.parametrize("width", [9, 12, 13, 50])
+def test_many_rows(width: int, precision: str | None, threads: int) -> None:
+    """Where matrices can be packed; more than a tile, and more than are worked on at once."""
+    model = tiny_model("joey", core="gru", hidden=37, vocabulary=203).float().eval()
+    if precision:
+        slim(model, precision)
+    torch.set_num_threads(threads)
+    if library("steps").steps_packs():
+        assert_equal_steps(model, width=width, tolerance=2e-4 if precision == "int8" else 5e-5)
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16", "int8"])
+def test_a_row_does_not_depend_on_those_beside_it(precision: str | None) -> None:
+    model = tiny_model("luong", core="lstm", hidden=37, vocabulary=203).float().eval()
+    if precision:
+        slim(model, precision)
+    if not library("steps").steps_packs():
+        pytest.skip("matrices are not packed here")
+    with torch.inference_mode():
+        memory = model.encode(BATCH.source_BS[:1], BATCH.source_lengths_B[:1])
+        token_R = torch.randint(4, 203, (30,), generator=torch.Generator().manual_seed(0))
+        logits = []
+        for count in (1, 7, 30):
+            fast = one_call(model, memory, count)
+            state = fast.reorder(fast.begin(memory), torch.zeros(count, dtype=torch.int64))
+            logits.append(fast.step(token_R[:count], state, memory)[0])
+    assert torch.equal(logits[0], logits[2][:1])
+    assert torch.equal(logits[1], logits[2][:7])
+
+
+def test_what_was_packed_is_packed_anew_when_it_changes() -> None:
+    model = tiny_model("luong").float().eval()
+    assert_equal_steps(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    assert_equal_steps(model)
+    model.output.weight.data = model.output.weight.detach() * 2
+    assert_equal_steps(model)
+
+
 @pytest.mark.parametrize("precision", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("core", CORES)
 def test_vectors_wider_than_a_register(core: str, precision: str | None) -> None:
@@ -97,13 +142,21 @@ def test_vectors_wider_than_a_register(core: str, precision: str | None) -> None
 def test_what_has_no_program_is_stepped_as_ever(model: Seq2Seq) -> None:
     with torch.inference_mode():
         memory = model.encode(BATCH.source_BS, BATCH.source_lengths_B)
-        assert few_rows(model, memory, len(memory.mask)) is model
+        assert one_call(model, memory, len(memory.mask)) is model
 
 
-def test_many_rows_are_stepped_as_ever() -> None:
+def test_many_rows_are_stepped_as_ever_where_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_packed", lambda _: None)
     model = tiny_model("luong").float()
     with torch.inference_mode():
         memory = model.encode(BATCH.source_BS[:1], BATCH.source_lengths_B[:1])
-        assert few_rows(model, memory, 9) is model
+        assert one_call(model, memory, 9) is model
+        assert isinstance(one_call(model, memory, 8), OneCall)
+
+
+def test_autocast_chooses_the_types_of_its_own() -> None:
+    model = tiny_model("luong").float()
+    with torch.inference_mode():
+        memory = model.encode(BATCH.source_BS[:1], BATCH.source_lengths_B[:1])
         with torch.autocast("cpu", torch.bfloat16):
-            assert few_rows(model, memory, 1) is model
+            assert one_call(model, memory, 1) is model

@@ -1,11 +1,11 @@
-"""A writer whose steps are one call each, for searches of a few rows: a sentence at a terminal or in a chat."""
+"""A writer whose steps are one call each."""
 
 # R rows (sentences x beams), B sentences, S source positions, W width of all parts of a state, V vocabulary
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,18 @@ from s2s.kernels.steps import Do, Matrix, Program, Read, Register, Unfit, unavai
 from s2s.models.attention import Attention
 from s2s.models.compact import Int8Linear
 from s2s.models.decoder import Decoder, DecoderState, Memory
-from s2s.models.nested import rows, tensors
+from s2s.models.nested import tensors
 from s2s.models.writer import Writer
 
 
-class FewRows:
+class Left(NamedTuple):
+    """The memory of the sentences that a search has left: all of it, and which they are. Nothing is copied."""
+
+    whole: Memory
+    place_B: Tensor
+
+
+class OneCall:
     """A Stepper that computes what `Writer` does, for one search. Its state is one tensor (R, W)."""
 
     def __init__(self, program: Program, first_BW: Tensor) -> None:
@@ -30,32 +37,41 @@ class FewRows:
         """(B, W) the state before the first token."""
         return self._first_BW
 
-    def step(self, token_R: Tensor, state_RW: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def step(self, token_R: Tensor, state_RW: Tensor, memory: Memory | Left) -> tuple[Tensor, Tensor]:
         """Logits (R, V) of the next token, and the next state."""
-        parts = memory.keys, memory.values, memory.mask, memory.context
-        return self._program.run(token_R, state_RW, Read(*(part.contiguous() for part in parts)))
+        whole, place_B = memory if isinstance(memory, Left) else (memory, None)
+        parts = whole.keys, whole.values, whole.mask, whole.context
+        source = Read(*(part.contiguous() for part in parts))._replace(place=place_B)
+        return self._program.run(token_R, state_RW, source)
 
     def reorder(self, state_RW: Tensor, index_R: Tensor) -> Tensor:
         """The given rows of a state, in the given order."""
         return state_RW.index_select(0, index_R)
 
-    def select(self, memory: Memory, sentences_B: Tensor) -> Memory:
+    def select(self, memory: Memory | Left, sentences_B: Tensor) -> Left:
         """The memory of the given sentences."""
-        return rows(memory, sentences_B)
+        if isinstance(memory, Left):
+            return Left(memory.whole, memory.place_B.index_select(0, sentences_B))
+        return Left(memory, sentences_B)
 
 
-def few_rows(writer: Writer, memory: Memory, count: int) -> FewRows | Writer:
+def one_call(writer: Writer, memory: Memory, count: int) -> OneCall | Writer:
     """What steps a search of this memory with so many rows: one call a step where there is a program for it."""
     decoder = writer.decoder
-    if writer.training or writer.copies or decoder.readout.gating is not None or unavailable(count, memory.values):
+    if writer.training or not count or unavailable(memory.values) is not None:
         return writer
-    if decoder.attention is not None and decoder.attention.coverage:
+    if writer.copies or memory.source.shape[1]:  # the latter: another member of its ensemble copies
+        return writer
+    if decoder.readout.gating is not None or (decoder.attention is not None and decoder.attention.coverage):
         return writer
     state = writer.begin(memory)
     try:
-        return FewRows(_written(writer, state, memory), torch.cat(tensors(state), 1))
+        program = _written(writer, state, memory)
     except Unfit:
         return writer
+    if program.most is not None and count > program.most:
+        return writer
+    return OneCall(program, torch.cat(tensors(state), 1))
 
 
 def _written(writer: Writer, state: DecoderState, memory: Memory) -> Program:
