@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from s2s.models import HRED, Decoded, Memory, Seq2Seq
-from s2s.models.one_call import one_call
 from s2s.models.nested import map_tensors
+from s2s.models.one_call import one_call
 from s2s.models.shortened import Shortened
 from s2s.search import Ensemble, Stepper
 from s2s.search.stepper import log_softmax

@@ -13,8 +13,8 @@ from s2s.kernels.compiled import not_built
 from s2s.kernels.compiled.build import library
 from s2s.models import PRESETS, AttentionChoice, Seq2Seq
 from s2s.models.compact import slim
-from s2s.models.one_call import OneCall, one_call
 from s2s.models.nested import tensors
+from s2s.models.one_call import OneCall, one_call
 
 pytestmark = pytest.mark.skipif(not_built("steps") is not None, reason="no C++ compiler")
 
