@@ -31,13 +31,13 @@ def test_the_moving_average_follows_the_weights(tmp_path: Path) -> None:
     made = Miniature(tmp_path, ema=True)
     weights = [made.state()["model"]]
     made.train(updates=0)
-    for update in range(1, 31):
-        made.train(made.progress, updates=update, ema=0.6, validate_every=100)
+    for update in range(1, 13):
+        made.train(made.progress, updates=update, ema=0.4, validate_every=100)
         weights.append(made.state()["model"])
     for name in ("output.weight", "encoder.embedding.table.weight"):
         mean = weights[0][name].double()
-        for update in range(1, 31):
-            decay = min(0.6, (1 + update) / (10 + update))
+        for update in range(1, 13):
+            decay = min(0.4, (1 + update) / (10 + update))
             mean = decay * mean + (1 - decay) * weights[update][name].double()
         torch.testing.assert_close(made.state()["ema"][name].double(), mean, rtol=1e-5, atol=1e-6)
 
