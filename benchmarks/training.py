@@ -115,14 +115,14 @@ def score(tool: Tool, folder: Path, place: Place) -> float:
     return float(sacrebleu.corpus_bleu(answers, [place.lines("test.en")]).score)
 
 
-def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int) -> Quality:
-    """Train to `updates` and score; ours with several seeds, and again in float32 where it was not."""
+def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int, reference: bool) -> Quality:
+    """Train to `updates` and score; ours with several seeds, and (`reference`) again in float32 where it was not."""
     found = Quality(updates, [], [], [])
     for seed in range(1, 1 + (seeds if isinstance(tool, Ours) else 1)):
         folder = place.out / (tool.name if seed == 1 else f"{tool.name}-seed-{seed}")
         found.pieces.append(trained(tool, folder, updates, seed=seed, validate=175, skip=skip))
         found.bleu.append(score(tool, folder, place))
-        if isinstance(tool, Ours) and tool.precision(folder) != "float32":
+        if reference and isinstance(tool, Ours) and tool.precision(folder) != "float32":
             plain = Ours(place, f"{tool.name}-float32", (*tool.keys, "training.precision=float32"))
             other = place.out / f"{plain.name}-seed-{seed}"
             trained(plain, other, updates, seed=seed, validate=175, skip=skip)
@@ -215,6 +215,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=0, help="0: no speeds, only --bleu.")] = 3,
     bleu: Annotated[int | None, typer.Option(help="Also compare BLEU after so many updates, first.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Of our models, with --bleu.")] = 3,
+    reference: Annotated[bool, typer.Option(help="With --bleu, train ours in float32, too.")] = True,
     scores: Annotated[list[Path] | None, typer.Option(help="Files of --output with BLEU found before.")] = None,
     words: Annotated[list[str] | None, typer.Option("--set", help="section.key=value for all our models.")] = None,
     core: Annotated[int | None, typer.Option(help="Number of the core; the first one if left out.")] = None,
@@ -227,7 +228,10 @@ def main(
     chosen = tools(place, models.split(), words or [])
     qualities = {name: each for path in scores or [] for name, each in scores_in(path).items() if name in chosen}
     if bleu:
-        qualities |= {name: quality(tool, place, bleu, seeds=seeds, skip=skip) for name, tool in chosen.items()}
+        qualities |= {
+            name: quality(tool, place, bleu, seeds=seeds, skip=skip, reference=reference)
+            for name, tool in chosen.items()
+        }
     pieces = rounds_of(chosen, place.out, updates=updates, rounds=rounds, skip=skip) if rounds else {}
     for name, tool in chosen.items():
         if rounds and isinstance(tool, Ours):
