@@ -70,7 +70,7 @@ def new_model(config: Config, tokenizers: Tokenizers) -> Seq2Seq | HRED:
 def load_translator(
     path: Path, *, device: Device = "auto", threads: int | None = None, precision: Precision = "float32"
 ) -> Translator:
-    """The best model of a run. The process keeps the memory that answering frees (`keep_pages`).
+    """The best model of a run, only to answer. The process keeps the memory that answering frees (`keep_pages`).
 
     Raises:
         UserError: the folder is no run, or its parts are missing, damaged or don't belong together; int8 on a GPU.
@@ -89,6 +89,7 @@ def load_translator(
     place = pick_device(device)
     model = new_model(config, tokenizers)
     check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
+    model.requires_grad_(False)  # its matrices may be packed (`kernels/steps.py`)
     _lower(model, precision, place)
     return make_translator(folder, config, model.to(place).eval(), tokenizers, place)
 

@@ -258,8 +258,11 @@ _packs: MutableMapping[Tensor, _Pack] = WeakIdKeyDictionary()
 
 
 def _packed(numbers_NK: Tensor) -> Tensor | None:
-    """Of a parameter: packed once, for as long as it lives and until its numbers change."""
-    if not isinstance(numbers_NK, nn.Parameter) or not library("steps").steps_packs():
+    """Of a parameter that is not trained any more: packed once, for as long as it lives and until its numbers change.
+
+    One that is trained changes unseen: torch's fused optimisers do not count its versions.
+    """
+    if not isinstance(numbers_NK, nn.Parameter) or numbers_NK.requires_grad or not library("steps").steps_packs():
         return None
     at, version = numbers_NK.data_ptr(), 0 if numbers_NK.is_inference() else numbers_NK._version
     found = _packs.get(numbers_NK)

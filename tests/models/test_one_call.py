@@ -86,7 +86,7 @@ def test_many_rows(width: int, precision: str | None, threads: int) -> None:
         slim(model, precision)
     torch.set_num_threads(threads)
     if library("steps").steps_packs():
-        assert_equal_steps(model, width=width, tolerance=2e-4 if precision == "int8" else 5e-5)
+        assert_equal_steps(model.requires_grad_(False), width=width, tolerance=2e-4 if precision == "int8" else 5e-5)
 
 
 @pytest.mark.parametrize("precision", [None, "bfloat16", "int8"])
@@ -96,6 +96,7 @@ def test_a_row_does_not_depend_on_those_beside_it(precision: str | None) -> None
         slim(model, precision)
     if not library("steps").steps_packs():
         pytest.skip("matrices are not packed here")
+    model.requires_grad_(False)
     with torch.inference_mode():
         memory = model.encode(BATCH.source_BS[:1], BATCH.source_lengths_B[:1])
         token_R = torch.randint(4, 203, (30,), generator=torch.Generator().manual_seed(0))
@@ -109,24 +110,29 @@ def test_a_row_does_not_depend_on_those_beside_it(precision: str | None) -> None
 
 
 def test_what_was_packed_is_packed_anew_when_it_changes() -> None:
+    model = tiny_model("luong").float().eval().requires_grad_(False)
+    assert_equal_steps(model)
+    for parameter in model.parameters():
+        parameter.mul_(1.5)
+    assert_equal_steps(model)
+    model.output.weight.data = model.output.weight * 2
+    assert_equal_steps(model)
+
+
+def test_what_is_trained_is_not_packed() -> None:
+    """A fused optimiser changes weights without a trace."""
     model = tiny_model("luong").float().eval()
-    assert_equal_steps(model)
-    with torch.no_grad():
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+    for _ in range(2):
+        assert_equal_steps(model)
         for parameter in model.parameters():
-            parameter.mul_(1.5)
-    assert_equal_steps(model)
-    model.output.weight.data = model.output.weight.detach() * 2
-    assert_equal_steps(model)
-
-
-@pytest.mark.parametrize("precision", [None, "bfloat16", "int8"])
-@pytest.mark.parametrize("core", CORES)
-def test_vectors_wider_than_a_register(core: str, precision: str | None) -> None:
-    """Widths of more than one vector of the processor that do not fill the last."""
-    model = tiny_model("joey", core=core, hidden=37, vocabulary=203).float().eval()
-    if precision:
-        slim(model, precision)
-    assert_equal_steps(model, tolerance=2e-4 if precision == "int8" else 5e-5)
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    with torch.inference_mode():
+        memory = model.encode(BATCH.source_BS[:1], BATCH.source_lengths_B[:1])
+        assert one_call(model, memory, 9) is model
+        model.requires_grad_(False)
+        assert isinstance(one_call(model, memory, 9), OneCall) == bool(library("steps").steps_packs())
 
 
 @pytest.mark.parametrize(
