@@ -23,6 +23,9 @@ from s2s.kernels.compiled.softmax import softmax_rows
 BYTES = 1 << 24
 """Of a chunk of logits: what the cores' shared cache holds. Smaller ones add to the weight's gradient more often."""
 
+BYTES_ON_A_GPU = 1 << 28
+"""There each chunk is some ten launches, and there is no such cache (not measured)."""
+
 LEAST = 256
 """Tokens from which on all of it is one call; below, torch's products do as well."""
 
@@ -151,7 +154,8 @@ def _in_chunks(
     d_bias = torch.zeros_like(bias)
     d_mixed = None if mixed is None else Mixed(*map(torch.empty_like, mixed))
     total, nll = bias.new_zeros(()), bias.new_zeros(())
-    rows = max(1, BYTES // (weight.shape[0] * weight.element_size()))
+    most = BYTES if weight.device.type == "cpu" else BYTES_ON_A_GPU
+    rows = max(1, most // (weight.shape[0] * weight.element_size()))
     fast = mixed is None and _compiled(bias.device, low)
     for start in range(0, len(features), rows):
         chunk = slice(start, start + rows)
