@@ -161,7 +161,9 @@ class Validator:
             with autocast(self.device, precision):
                 answers = self.translator.translate([pair.source for pair in pairs], beam=1)
             texts = [answer[0].text for answer in answers]
-            scores |= _numbers(metrics.text_scores(texts, [pair.target for pair in pairs], self._wanted()))
+            references = [pair.target for pair in pairs]
+            # Of text that looks tokenised sacreBLEU warns once, with the test scores: not at every validation.
+            scores |= _numbers(metrics.text_scores(texts, references, self._wanted(), warn=False))
             rows = _spread(len(pairs), self.config.training.samples)
             samples = [Sample(pairs[row].source, pairs[row].target, texts[row]) for row in rows]
         return Validation(scores, samples, time.monotonic() - started)

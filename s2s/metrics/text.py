@@ -44,6 +44,7 @@ def text_scores(
     wanted: Sequence[str] = TEXT_METRICS,
     *,
     sampling: Sampling | None = None,
+    warn: bool = True,
 ) -> dict[str, Any]:
     """Corpus scores of plain, detokenised text.
 
@@ -52,12 +53,13 @@ def text_scores(
         references: as many references.
         wanted: which of `TEXT_METRICS`.
         sampling: for `intervals`; None: scores alone.
+        warn: whether sacreBLEU says so where many answers look tokenised.
 
     Returns:
         exact_match as a fraction; bleu, chrf, ter as sacreBLEU scales them; `signature` is BLEU's, and
         `signatures` holds each metric's; `intervals` maps a metric to `mean` and `half` width of its 95 % interval.
     """
-    return compared_scores([hypotheses], references, wanted, sampling=sampling)[0]
+    return compared_scores([hypotheses], references, wanted, sampling=sampling, warn=warn)[0]
 
 
 def compared_scores(
@@ -68,6 +70,7 @@ def compared_scores(
     sampling: Sampling | None = None,
     values: Mapping[str, Sequence[Sequence[float]]] | None = None,
     tokenize: Tokenize = "13a",
+    warn: bool = True,
 ) -> list[dict[str, Any]]:
     """`text_scores` of several systems' answers to the same pairs.
 
@@ -78,6 +81,7 @@ def compared_scores(
         sampling: for intervals and the paired test against the first system.
         values: metrics of one's own: for each name and system one value a sentence, whose mean is the score.
         tokenize: BLEU's words.
+        warn: as of `text_scores`.
 
     Returns:
         One dictionary a system, as of `text_scores`; all but the first have `paired`, which maps a metric to
@@ -94,7 +98,7 @@ def compared_scores(
         if name in wanted and references:
             from s2s.metrics.sampling import measure
 
-            found, signatures[name] = measure(_sacrebleu(name, tokenize), systems, references, sampling)
+            found, signatures[name] = measure(_sacrebleu(name, tokenize, warn), systems, references, sampling)
             _add(rows, name, [one._replace(score=round(one.score, 4)) for one in found])
     if references:
         _add_means(rows, values or {}, sampling)
@@ -138,8 +142,8 @@ def _add(rows: Sequence[dict[str, Any]], name: str, found: Sequence[Measured]) -
             row.setdefault("paired", {})[name] = {"difference": difference, "p": round(one.p, 6)}
 
 
-def bleu(tokenize: Tokenize = "13a") -> BLEU:
-    """sacreBLEU's BLEU, cased.
+def bleu(tokenize: Tokenize = "13a", *, warn: bool = True) -> BLEU:
+    """sacreBLEU's BLEU, cased; `warn`: as of `text_scores`.
 
     Raises:
         UserError: the tokenizer needs a library that is not installed, or a model that could not be fetched.
@@ -147,7 +151,7 @@ def bleu(tokenize: Tokenize = "13a") -> BLEU:
     from sacrebleu.metrics.bleu import BLEU
 
     try:
-        return BLEU(tokenize=tokenize)
+        return BLEU(tokenize=tokenize, force=not warn)
     except (RuntimeError, OSError) as error:
         raise UserError(
             f"BLEU's tokenizer {tokenize} can't be loaded: {' '.join(str(error).split())}. Install what it asks for"
@@ -155,13 +159,13 @@ def bleu(tokenize: Tokenize = "13a") -> BLEU:
         ) from None
 
 
-def _sacrebleu(name: str, tokenize: Tokenize) -> Any:
+def _sacrebleu(name: str, tokenize: Tokenize, warn: bool) -> Any:
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
     match name:
         case "bleu":
-            return bleu(tokenize)
+            return bleu(tokenize, warn=warn)
         case "chrf":
             return CHRF()
         case "ter":

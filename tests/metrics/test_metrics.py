@@ -34,6 +34,13 @@ def test_scores_are_those_of_sacrebleu() -> None:
     assert "case:mixed|eff:no|tok:13a|smooth:exp|version:" in scores["signature"]
 
 
+@pytest.mark.parametrize("warn", [True, False])
+def test_tokenised_answers_are_warned_of_where_that_is_wanted(warn: bool, caplog: pytest.LogCaptureFixture) -> None:
+    scores = text_scores(["a b c d ."] * 100, ["a b c d ."] * 100, ["bleu"], warn=warn)
+    assert scores["bleu"] == 100.0
+    assert ("tokenized period" in caplog.text) == warn
+
+
 def test_only_what_is_wanted() -> None:
     assert set(text_scores(ANSWERS, REFERENCES, ["exact_match"])) == {"n", "exact_match"}
     assert set(text_scores(ANSWERS, REFERENCES, ["chrf"])) == {"n", "chrf", "signatures"}
