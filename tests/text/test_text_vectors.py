@@ -66,10 +66,10 @@ def test_what_is_no_vector(tmp_path: Path, content: str, message: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_vectors(tmp_path / "v.txt", WANTED)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"is a folder, a file of word vectors was expected. Name the file inside it"):
         read_vectors(tmp_path, WANTED)
     (tmp_path / "cut.gz").write_bytes(gzip.compress(GLOVE.encode() * 99)[:-30])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"is broken gzip data .* again"):
         read_vectors(tmp_path / "cut.gz", WANTED)
 
 

@@ -77,8 +77,12 @@ def _opened(path: str | Path) -> Iterator[io.BufferedReader]:
             yield _buffered(gzip.GzipFile(fileobj=file)) if packed else file
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file. Check the path; it is looked up from {Path.cwd()}.") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}. Check the path and fetch the file again.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder, a file of word vectors was expected. Name the file inside it.") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is broken gzip data ({error}). Fetch or compress the file again.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. Check the path and its rights.") from error
 
 
 def _buffered(raw: io.FileIO | gzip.GzipFile) -> io.BufferedReader:
