@@ -57,15 +57,19 @@ def hold_out(pairs: Sequence[Texts], *, count: int, seed: int) -> tuple[list[Tex
     if not held and rows_of and count > 0:
         held.update(sorted(rows_of, key=len)[0])
     if not held or len(held) == len(pairs):
-        raise not_both_sides(count, len(pairs), len(groups))
+        told = bool(pairs) and not isinstance(pairs[0], Pair)
+        raise not_both_sides(count, len(pairs), len(groups), dialogues=told)
     return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
 
 
-def not_both_sides(count: int, pairs: int, sources: int) -> UserError:
-    """The error for a part that can't be held out."""
+def not_both_sides(count: int, total: int, groups: int, *, dialogues: bool = False) -> UserError:
+    """The error for a part of `total` pairs (or dialogues), of so many different sources, that can't be held out."""
+    whole, first = ("dialogue", "first turn") if dialogues else ("pair", "source")
+    said = f"{total:,} {whole}{'s' * (total != 1)} ({groups:,} different {first}{'s' * (groups != 1)})"
+    lone = " A dialogue of one turn does not count." * dialogues
     return UserError(
-        f"cannot hold {count:,} of {pairs:,} pairs ({sources:,} different sources) out for validation: "
-        "both sides need at least one. Hold out another number, or give a validation file."
+        f"cannot hold {count:,} of {said} out for validation: both sides need at least one.{lone} Hold out another"
+        " number (data.valid_size), or give a validation file (--valid)."
     )
 
 

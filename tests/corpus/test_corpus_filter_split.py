@@ -119,6 +119,17 @@ def test_hold_out_needs_two_sides(count: int) -> None:
         hold_out([Pair("a", "x"), Pair("b", "x"), Pair("c", "x")], count=count, seed=1)
 
 
+def test_what_cannot_be_held_out_is_called_by_its_name() -> None:
+    with pytest.raises(UserError, match=r"1 of 1 pair \(1 different source\) .* \(data\.valid_size\), .* \(--valid\)"):
+        hold_out([Pair("a", "x")], count=1, seed=1)
+    with pytest.raises(
+        UserError, match=r"1 of 1 dialogue \(1 different first turn\) .* of one turn does not count.*\(--valid\)"
+    ):
+        hold_out([("a", "b", "c")], count=1, seed=1)
+    with pytest.raises(UserError, match=r"2 of 2 dialogues \(2 different first turns\)"):
+        hold_out([("a", "b"), ("c", "d")], count=2, seed=1)
+
+
 def test_overlap_counts_pairs_and_sources() -> None:
     train = [Pair("a", "1"), Pair("b", "2"), Pair("b", "3")]
     found = overlap(train, [Pair("a", "1"), Pair("a", "1"), Pair("b", "9"), Pair("c", "1")])
