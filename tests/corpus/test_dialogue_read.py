@@ -182,6 +182,20 @@ def test_files_that_do_not_go_with_the_format(files: int, format: Format, messag
         read_dialogues([write(tmp_path, "a.tsv", "a\tb\n")] * files, format=format)
 
 
+@pytest.mark.parametrize(("name", "content"), [("movie_lines.txt", LINES), ("movie_conversations.txt", TALKS)])
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1"])
+def test_half_of_cornells_files_is_told(name: str, content: str, encoding: str, tmp_path: Path) -> None:
+    half = write(tmp_path, name, content, encoding)
+    with pytest.raises(UserError, match=r"one of Cornell's two files.* movie_lines\.txt, then movie_conv"):
+        read_dialogues([half])
+
+
+def test_cornells_files_in_the_wrong_order(tmp_path: Path) -> None:
+    files = [write(tmp_path, "movie_conversations.txt", TALKS), write(tmp_path, "movie_lines.txt", LINES)]
+    with pytest.raises(UserError, match=r"conversations stand before the lines, .* in this order"):
+        read_dialogues(files, skip_bad=True)
+
+
 def test_formats_of_dialogues_are_refused_for_pairs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="format turns-tsv is of dialogues, expected one of pairs"):
         read_pairs([write(tmp_path, "a.tsv", "a\tb\n")], format="turns-tsv")

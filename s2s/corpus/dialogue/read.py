@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from s2s.corpus.formats import Bad, DialogueFormat, Format, kind, suffix_format
-from s2s.corpus.lines import named, read_lines
+from s2s.corpus.lines import STANDARD_INPUT, named, read_lines
 from s2s.corpus.read import refusal
 from s2s.corpus.split import corpus_hash
 from s2s.errors import UserError
@@ -31,6 +31,8 @@ _LIKE_JSON = re.compile(r"\s*(\{|\[\s*[\"{\[])")
 _SAMPLE = 10  # lines that are looked at where a file's name says nothing
 _LATIN = "iso-8859-1"  # of Cornell's files, unless they were converted
 _FIELD = re.compile(r" ?\+\+\+\$\+\+\+ ?")  # between the fields of Cornell's files, whose last may be empty and trimmed
+_LINE, _CONVERSATION = 5, 4  # fields of a line in each of the two
+_BOTH = "movie_lines.txt, then movie_conversations.txt"
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,15 @@ def read_dialogues(paths: Sequence[str | Path], *, format: Format = "auto", skip
     are: `cut_dialogues` counts them.
 
     Raises:
-        UserError: missing file, folder, broken gzip, not UTF-8, bad line, a format of pairs, no dialogues at all.
+        UserError: missing file, folder, broken gzip, not UTF-8, bad line, a format of pairs, no dialogues at all, one
+            of Cornell's files without the other, or the two in the wrong order.
     """
     where = " and ".join(named(path) for path in paths)
     if _is_cornell(paths, format):
         known: DialogueFormat = "cornell"
         dialogues, bad = _cornell(paths[0], paths[1], skip_bad)
     else:
-        lines = _lines(paths[0])
+        lines = _one_file(paths[0], format)
         known = _line_format(paths[0], format, lines)
         parse = _json if known == "turns-jsonl" else _turns
         dialogues, bad = _parsed(paths[0], lines, known, parse, skip_bad)
@@ -83,9 +86,27 @@ def _is_cornell(paths: Sequence[str | Path], format: Format) -> bool:
         raise UserError(f"format {format} is of pairs, expected one of dialogues. Name one of {', '.join(names)}.")
     two = format == "cornell" or (format == "auto" and len(paths) == 2)
     if len(paths) != 1 + two:
-        wanted = "Cornell's two (movie_lines.txt, movie_conversations.txt)" if two else "one with a dialogue a line"
+        wanted = f"Cornell's two ({_BOTH})" if two else "one with a dialogue a line"
         raise UserError(f"got {len(paths)} files, expected {wanted}, for dialogues in the format {format}. Name these.")
     return two
+
+
+def _one_file(path: str | Path, format: Format) -> list[str]:
+    """UserError for one of Cornell's two, which may be in another encoding than the rest."""
+    try:
+        lines = _lines(path)
+    except UserError:
+        if format == "auto" and str(path) != STANDARD_INPUT:
+            _refuse_half(path, _lines(path, otherwise=_LATIN))
+        raise
+    if format == "auto":
+        _refuse_half(path, lines)
+    return lines
+
+
+def _refuse_half(path: str | Path, lines: Sequence[str]) -> None:
+    if lines and len(_FIELD.split(lines[0])) in (_LINE, _CONVERSATION):
+        raise UserError(f"{named(path)}: looks like one of Cornell's two files, expected both. Name {_BOTH}.")
 
 
 def _line_format(path: str | Path, format: Format, lines: Sequence[str]) -> DialogueFormat:
@@ -160,21 +181,26 @@ def _entry(turn: object) -> str | Bad:
 
 
 def _cornell(lines: str | Path, conversations: str | Path, skip_bad: bool) -> tuple[list[Dialogue], int]:
-    said, bad = _parsed(lines, _lines(lines, otherwise=_LATIN), "cornell", _line, skip_bad)
-    parse = partial(_conversation, dict(said))
-    dialogues, more = _parsed(conversations, _lines(conversations, otherwise=_LATIN), "cornell", parse, skip_bad)
+    first, second = (_lines(path, otherwise=_LATIN) for path in (lines, conversations))
+    if [len(_FIELD.split(file[0])) if file else 0 for file in (first, second)] == [_CONVERSATION, _LINE]:
+        raise UserError(
+            f"{named(lines)} and {named(conversations)}: the conversations stand before the lines, expected {_BOTH}."
+            " Name them in this order."
+        )
+    said, bad = _parsed(lines, first, "cornell", _line, skip_bad)
+    dialogues, more = _parsed(conversations, second, "cornell", partial(_conversation, dict(said)), skip_bad)
     return dialogues, bad + more
 
 
 def _line(line: str) -> tuple[str, str] | Bad:
     """The name of the line and its text."""
     fields = _FIELD.split(line)
-    return (fields[0], fields[-1].strip()) if len(fields) == 5 else Bad(_fields(len(fields)))
+    return (fields[0], fields[-1].strip()) if len(fields) == _LINE else Bad(_fields(len(fields)))
 
 
 def _conversation(texts: dict[str, str], line: str) -> Dialogue | Bad:
     fields = _FIELD.split(line)
-    if len(fields) != 4:
+    if len(fields) != _CONVERSATION:
         return Bad(_fields(len(fields)))
     try:
         names = ast.literal_eval(fields[3].strip())
