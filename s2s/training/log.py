@@ -205,6 +205,8 @@ def _ending(text: str) -> str:
 def _shown(name: str, value: float) -> str:
     if name in ("exact_match", "token_accuracy"):
         return f"{100 * value:.2f} %"
+    if name.endswith("_units"):  # a count
+        return f"{value:.0f}"
     return f"{value:.4f}" if name == "loss" else f"{value:.2f}"
 
 

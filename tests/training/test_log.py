@@ -78,6 +78,14 @@ def test_what_the_reader_sees(tmp_path: Path) -> None:
     assert "best" not in text[3]
 
 
+def test_counts_are_whole_numbers(tmp_path: Path) -> None:
+    log, out = opened(tmp_path)
+    with log:
+        found = Validation({"loss": 1.5, "active_units": 52.0, "kl_weight": 0.25}, [], 0.5)
+        log.validation(Progress(update=7), found, best=False)
+    assert "active_units 52  kl_weight 0.25" in out.getvalue()
+
+
 def test_of_a_long_source_the_last_words_are_shown(tmp_path: Path) -> None:
     """A flat dialogue's source is everything that was said before."""
     log, out = opened(tmp_path)
