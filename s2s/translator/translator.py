@@ -171,7 +171,7 @@ class Translator:
         keys = {**keys, **(beam_keys(beam) if beam is not None else {})}
         if not keys:
             return self.config.search
-        return check(merge(self.config.model_dump(), {"search": keys}), "translate").search
+        return check(merge(self.config.model_dump(), {"search": keys}), "[search]").search
 
     def _sentences(self, texts: Sequence[str], constraints: Sequence[Constraints] | None) -> list[Sentence]:
         """What is not blank, short ones first."""
