@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from s2s import resources
+from s2s.build.say import counted
 from s2s.config import Data, Mixed
 from s2s.corpus import fetch
 from s2s.corpus.direction import check_direction
@@ -248,7 +249,7 @@ def _map(data: Data, paths: Sequence[str], *, stdin: Path | None, notes: list[st
     root = Path(data.store) if data.store else resources.cache() / "stores"
     store = open_store(paths, root, format=data.format, skip_bad=data.skip_bad, source_key=keys[0], target_key=keys[1])
     if store.manifest.bad:
-        notes.append(f"skipped {store.manifest.bad:,} bad lines of {' and '.join(paths)}")
+        notes.append(f"skipped {counted(store.manifest.bad, 'bad line')} of {' and '.join(paths)}")
     return MappedPairs((store,))
 
 
@@ -262,7 +263,7 @@ def _read(data: Data, paths: Sequence[str], *, stdin: Path | None, notes: list[s
     except UserError as error:
         raise UserError(worded(str(error), stdin)) from None
     if result.bad:
-        notes.append(f"skipped {result.bad:,} bad lines of {worded(result.where, stdin)}")
+        notes.append(f"skipped {counted(result.bad, 'bad line')} of {worded(result.where, stdin)}")
     return result.pairs
 
 

@@ -22,6 +22,11 @@ def say(console: Console, text: str) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """`1 line`, `1,234 lines`."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def drawn_if_possible(draw: Callable[[], None], console: Console) -> None:
     """Pictures that something else ends with: a missing matplotlib is said, not fatal."""
     try:

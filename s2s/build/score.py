@@ -12,12 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from s2s.build.load import Device, load_translator
-from s2s.build.say import say
+from s2s.build.say import counted, say
 from s2s.build.streams import json_line, writing
 from s2s.corpus.direction import check_direction
-from s2s.corpus.read import Pair, read_pairs
+from s2s.corpus.read import Pair, ReadResult, read_pairs
 from s2s.errors import UserError
 from s2s.scoring import Score, align_pairs, has_empty_side, perplexity, pharaoh, score_pairs
+from s2s.text.turns import TURN, Turns
 from s2s.translator import Translator
 
 
@@ -50,9 +51,9 @@ def score_verb(asked: Scoring, console: Console) -> None:
     translator = translator if asked.to is None else translator.to(asked.to)
     keys = (translator.source_lang, translator.target_lang)
     check_direction(asked.files, keys)
-    result = read_pairs(asked.files, skip_bad=asked.skip_bad, source_key=keys[0], target_key=keys[1])
+    result = _pairs(translator, asked)
     if result.bad:
-        say(console, f"skipped {result.bad:,} bad lines of {result.where}")
+        say(console, f"skipped {counted(result.bad, 'bad line')} of {result.where}")
     with ExitStack() as files:
         output = files.enter_context(writing(asked.output, "--output"))
         if asked.alignments is not None:
@@ -69,6 +70,24 @@ def score_verb(asked: Scoring, console: Console) -> None:
             line = _json if asked.json else _text
             output.writelines(line(pair, score) for pair, score in zip(result.pairs, scores, strict=True))
             say(console, f"{result.where}: {_words(total)}")
+
+
+def _pairs(translator: Translator, asked: Scoring) -> ReadResult:
+    """The pairs; to whoever gives dialogues to a run of dialogues is said what goes here."""
+    try:
+        return read_pairs(
+            asked.files,
+            skip_bad=asked.skip_bad,
+            source_key=translator.source_lang,
+            target_key=translator.target_lang,
+        )
+    except UserError as error:
+        if not isinstance(translator.source, Turns):
+            raise
+        raise UserError(
+            f"{error} {asked.run} is of dialogues, and `s2s score` is of pairs: give it what was said ({TURN}"
+            f" before each turn), a TAB and the reply; whole test dialogues are scored by `s2s evaluate {asked.run}`"
+        ) from None
 
 
 def refuse_without_attention(translator: Translator) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from s2s.build.corpus import load_corpus
 from s2s.build.folder import RunFolder
-from s2s.build.say import say
+from s2s.build.say import counted, say
 from s2s.config import Data
 from s2s.corpus.direction import check_direction
 from s2s.corpus.lines import read_lines
@@ -33,7 +33,7 @@ def named_test_set(paths: Sequence[str], section: Data, *, skip_bad: bool, conso
     check_direction(paths, keys)
     result = read_pairs(paths, skip_bad=skip_bad, source_key=keys[0], target_key=keys[1])
     if result.bad:
-        say(console, f"skipped {result.bad:,} bad lines of {result.where}")
+        say(console, f"skipped {counted(result.bad, 'bad line')} of {result.where}")
     return TestSet(result.pairs, result.where)
 
 

@@ -119,7 +119,7 @@ def test_bad_lines_are_refused_and_counted(pairs: Path, tmp_path: Path) -> None:
     words = (pairs, *RUN, "data.mapped=always", "-o", tmp_path / "run")
     refused(s2s("train", *words), "pairs.de-en.tsv, line 63: found 1 column", "--skip-bad")
     assert not (tmp_path / "run").exists()
-    assert "skipped 1 bad lines of" in train(*words, "--skip-bad").err
+    assert "skipped 1 bad line of" in train(*words, "--skip-bad").err
 
 
 def test_what_can_not_be_mapped(tmp_path: Path) -> None:
