@@ -14,9 +14,10 @@ from s2s.build.dialogue_model import kl_weight
 from s2s.build.dialogues import DialogueCorpus, load_dialogues
 from s2s.build.embeddings import fill_embedding
 from s2s.build.folder import RunFolder
+from s2s.build.inheriting import take_weights
 from s2s.build.load import check_vocabulary, make_translator, new_model, reading
 from s2s.build.machine import set_up
-from s2s.build.say import say
+from s2s.build.say import counted, say
 from s2s.build.speech import DialogueValidator
 from s2s.build.text import Tokenizers, learn_tokenizer, load_tokenizers
 from s2s.build.trainee import Start, Trainee
@@ -28,10 +29,8 @@ from s2s.corpus.dialogue.read import Dialogue
 from s2s.corpus.examples import Encoded
 from s2s.models import HRED, Loss, Seq2Seq
 from s2s.models.dialogue_loss import dialogue_loss
-from s2s.models.inherit import inherit
 from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
-from s2s.training.checkpoint import load_weights, read_weights
 from s2s.training.hardware import Precision
 from s2s.training.log import Validation
 from s2s.training.state import Progress, Source
@@ -56,10 +55,11 @@ def dialogue_trainee(config: Config, corpus: DialogueCorpus | None, start: Start
     tokenizers = Tokenizers(tokenizer, tokenizer)
     learned, long = _shortened(encode_dialogues(corpus.train, tokenizer), config.data.max_target)
     if long:
-        corpus.notes.append(f"training: {long:,} turns cut to {config.data.max_target} tokens")
+        corpus.notes.append(f"training: {counted(long, 'turn')} cut to {config.data.max_target} tokens")
+    corpus.notes.extend(_histories_cut(learned, reading(config, tokenizer)))
     model = new_model(config, tokenizers)
     if start.init_from is not None:
-        _inherit(model, start, tokenizers, console)
+        take_weights(model, RunFolder(start.init_from), tokenizers, console)
     elif fresh:
         corpus.notes.extend(_fill(config, model, tokenizer, corpus.train))
     identity = machine.identity(config, corpus.sha256)
@@ -148,6 +148,16 @@ def _shortened(dialogues: Sequence[Ids], most: int | None) -> tuple[list[Ids], i
     return [[turn[:most] for turn in turns] for turns in dialogues], long
 
 
+def _histories_cut(dialogues: Sequence[Ids], reader: Turns) -> list[str]:
+    """A note where what was said before a training turn is longer than the model reads."""
+    ends = [(turns, at) for turns in dialogues for at in range(1, len(turns))]
+    cut = sum(reader.cuts(turns[:at]) for turns, at in ends)
+    if not cut:
+        return []
+    most = reader.longest
+    return [f"training: {cut:,} of {counted(len(ends), 'history', 'histories')} cut to their last {most} tokens"]
+
+
 def _tokenizer(config: Config, corpus: DialogueCorpus, start: Start) -> tuple[Tokenizer, bool]:
     """The one of the run before, or learned from the training turns (then it is fresh)."""
     if start.before is not None:
@@ -173,22 +183,6 @@ def _fill(config: Config, model: Seq2Seq | HRED, tokenizer: Tokenizer, dialogues
     return notes + fill_embedding(
         decoder, config.model.side("decoder").embeddings, tokenizer, chain.from_iterable(dialogues), side="decoder"
     )
-
-
-def _inherit(model: Seq2Seq | HRED, start: Start, tokenizers: Tokenizers, console: Console) -> None:
-    """The weights of another run, as far as they fit; what did not is said."""
-    assert start.init_from is not None
-    folder = RunFolder(start.init_from)
-    if isinstance(model, Seq2Seq):
-        check_vocabulary(load_weights(folder.weights, model), tokenizers, folder)
-        return
-    weights, metadata = read_weights(folder.weights)
-    check_vocabulary(metadata, tokenizers, folder)
-    found = inherit(model, weights)
-    say(console, f"{folder.path}: {len(found.taken):,} weights taken as they were, {len(found.widened):,} widened")
-    for name, names in (("kept their own start", found.fresh), ("not read", found.unread)):
-        if names:
-            say(console, f"  {name}: {', '.join(names)}")
 
 
 def _named(data: Data) -> Data:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from s2s.text.tokenizer import Kind, Tokenizer
@@ -69,7 +70,7 @@ class Turns:
         """The ids of a history from those of its turns, within the limits."""
         kept: list[list[int]] = []
         room = self.longest
-        for turn in reversed(turns if self.most is None else turns[max(0, len(turns) - self.most) :]):
+        for turn in reversed(self._last(turns)):
             ended = [*turn, EOS]
             if room is not None:
                 if kept and len(ended) > room:
@@ -78,6 +79,16 @@ class Turns:
                 room -= len(ended)
             kept.append(ended)
         return [BOS, *(i for turn in reversed(kept) for i in turn)]
+
+    def cuts(self, turns: Sequence[Sequence[int]]) -> bool:
+        """Whether the turns that are read have more than `longest` tokens, so that `join` leaves some out."""
+        if self.longest is None:
+            return False
+        ends = accumulate(len(turn) + 1 for turn in reversed(self._last(turns)))
+        return any(tokens > self.longest for tokens in ends)
+
+    def _last(self, turns: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        return turns if self.most is None else turns[max(0, len(turns) - self.most) :]
 
     def decode(self, ids: Sequence[int]) -> str:
         return history([self.base.decode(turn) for turn in split_turns(ids)])

@@ -52,6 +52,14 @@ def test_only_so_many_tokens_are_read_and_no_turn_is_cut_but_a_lone_one() -> Non
     assert Turns(BASE, longest=2).encode(text) == [BOS, *doch_ja_nein[-2:]]
 
 
+@given(st.lists(words, max_size=5), st.integers(1, 9), st.one_of(st.none(), st.integers(0, 4)))
+def test_cut_is_what_lacks_tokens(turns: list[str], longest: int, most: int | None) -> None:
+    encoded = [BASE.encode(turn) for turn in turns]
+    reader = Turns(BASE, most, longest)
+    assert reader.cuts(encoded) == (len(reader.join(encoded)) < len(Turns(BASE, most).join(encoded)))
+    assert not Turns(BASE, most).cuts(encoded)
+
+
 def test_it_is_saved_as_what_it_stands_on(tmp_path: Path) -> None:
     tokenizer = Turns(BASE)
     tokenizer.save(tmp_path, "joint")
