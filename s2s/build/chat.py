@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from s2s.build.load import Device, load_translator
 from s2s.build.report import one_line
+from s2s.build.streams import Bytes, arriving
 from s2s.build.words import split_search
 from s2s.errors import UserError
 from s2s.text.turns import one_turn
@@ -50,7 +51,11 @@ class Talk:
 
 
 def chat_verb(talk: Talk, lines: TextIO, out: TextIO) -> None:
-    """A reply a line, until the lines end or one asks to leave; blank lines are passed over. Alone, a turn a line."""
+    """A reply a line, until the lines end or one asks to leave; blank lines are passed over. Alone, a turn a line.
+
+    Raises:
+        UserError: whatever is wrong with the run or the keys; a line that is not UTF-8, when it is its turn.
+    """
     run, search = talk.parts()
     chat = Chat(load_translator(run, device=talk.device), search=search)
     if talk.alone is not None:
@@ -59,7 +64,8 @@ def chat_verb(talk: Talk, lines: TextIO, out: TextIO) -> None:
     person = lines.isatty()
     if person:
         print(f"{chat.translator.name} listens. {', '.join(ANEW)}: anew. {LEAVE[-1]}: the end.", file=out)
-    while (line := _next(lines, out, person)) is not None and line not in LEAVE:
+    heard = arriving(cast(Bytes, lines.buffer), "standard input", most=1)  # a text stream may let wrong bytes through
+    while (line := _next(heard, out, person)) is not None and line not in LEAVE:
         if line in ANEW:
             chat.reset()
         elif line:
@@ -75,18 +81,14 @@ def _alone(chat: Chat, talk: Talk, turns: int, out: TextIO) -> None:
         _show(chat.go_on(candidates=talk.candidates), talk.candidates, out)
 
 
-def _next(lines: TextIO, out: TextIO, person: bool) -> str | None:
+def _next(heard: Iterator[list[str]], out: TextIO, person: bool) -> str | None:
     """The next line without its end; None where there is no more."""
     if person:
         print("> ", end="", file=out, flush=True)
-    try:
-        line = lines.readline()
-    except UnicodeDecodeError:
-        raise UserError("standard input is not UTF-8; convert it first") from None
-    return line.strip() if line else None
+    return next((line.strip() for line in next(heard, ())), None)
 
 
 def _show(replies: Sequence[Translation], candidates: int, out: TextIO) -> None:
     for number, reply in enumerate(replies, start=1):
         score = f"{number}\t{reply.score:.4f}\t" if candidates > 1 else ""
-        print(f"{score}{one_line(reply.text)}", file=out, flush=True)
+        print(f"{score}{one_line(reply.text, tabs=False)}", file=out, flush=True)

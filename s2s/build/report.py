@@ -67,9 +67,10 @@ def finish(
     write_text(folder.card, model_card(translator, scores, _best(folder)))
 
 
-def one_line(text: str) -> str:
-    """N lines in, N lines out, whatever a model writes."""
-    return text.replace("\r", " ").replace("\n", " ")
+def one_line(text: str, *, tabs: bool = True) -> str:
+    """N lines in, N lines out, whatever a model writes; without tabs where these would make two turns of one."""
+    text = text.replace("\r", " ").replace("\n", " ")
+    return text if tabs else text.replace("\t", " ")
 
 
 def scores_line(scores: Mapping[str, Any]) -> str:

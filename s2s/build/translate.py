@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from s2s.corpus.formats import suffix_format
 from s2s.errors import UserError
 from s2s.passages import Split, Wish, align_passages, translate_passages
 from s2s.scoring import pharaoh
+from s2s.text.turns import Turns
 from s2s.translator import Constraints, Translation, Translator
 
 Layout = Literal["auto", "text", "json"]
@@ -73,6 +75,7 @@ def translate_verb(asked: Answering) -> None:
         if asked.alignments is not None:
             refuse_without_attention(translator)
             links = files.enter_context(writing(asked.alignments, "--alignments"))
+        written = partial(one_line, tabs=not isinstance(translator.source, Turns))
         number = pieces = 0
         for lines in arriving(stream, name):
             items = [_item(line, come, name, number + row) for row, line in enumerate(lines, start=1)]
@@ -81,7 +84,7 @@ def translate_verb(asked: Answering) -> None:
             pieces += sum(len(passage.pieces) for passage in passages)
             for item, passage in zip(items, passages, strict=True):
                 number += 1
-                output.writelines(_lines(item, passage.joined(), number, go, asked.n_best))
+                output.writelines(_lines(item, passage.joined(), number, go, asked.n_best, written))
             output.flush()
             if links is not None:
                 links.writelines(f"{pharaoh(found)}\n" for found in align_passages(translator, passages))
@@ -148,14 +151,21 @@ def _constraints(found: dict[str, Any], where: str) -> Constraints:
     return Constraints(prefix, *lists)
 
 
-def _lines(item: Item, found: Sequence[Translation], number: int, layout: Layout, n_best: int) -> Iterator[str]:
+def _lines(
+    item: Item,
+    found: Sequence[Translation],
+    number: int,
+    layout: Layout,
+    n_best: int,
+    written: Callable[[str], str],
+) -> Iterator[str]:
     if layout == "json":
         best = {"source": item.text, "text": found[0].text, "score": found[0].score}
         yield json_line({**item.fields, **best, "translations": [_known(answer) for answer in found]})
     elif n_best == 1:
-        yield f"{one_line(found[0].text)}\n"
+        yield f"{written(found[0].text)}\n"
     else:
-        yield from (f"{number}\t{answer.score:.4f}\t{one_line(answer.text)}\n" for answer in found)
+        yield from (f"{number}\t{answer.score:.4f}\t{written(answer.text)}\n" for answer in found)
 
 
 def _known(answer: Translation) -> dict[str, Any]:

@@ -41,8 +41,7 @@ class Chat:
         Otherwise they are the best of a beam.
 
         Raises:
-            UserError: nothing but white space.
-            ValueError: no candidates are asked for.
+            UserError: nothing but white space, or no candidates are asked for.
         """
         turn = one_turn(text)
         if not turn:
@@ -62,9 +61,11 @@ class Chat:
         self.turns.clear()
 
     def _replies(self, said: str, candidates: int) -> list[Translation]:
+        if candidates < 1:
+            raise UserError(f"candidates = {candidates}: expected at least 1, the reply itself")
         translate, first = self.translator.translate, len(self.turns) * 1_000
         sampled = self.search.get("sample", self.translator.config.search.sample)
-        if not sampled or candidates < 1:
+        if not sampled:
             return translate([said], n_best=candidates, search=self.search, first=first)[0]
         drawn = translate([said] * candidates, search=self.search, first=first)
         return sorted((one[0] for one in drawn), key=lambda reply: -reply.score)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
-from cli_tools import PHRASES, SMALL, refused, s2s, same_run, train
+from cli_tools import PHRASES, ROOT, SMALL, ran, refused, s2s, same_run, train
 from safetensors.torch import load_file
 
 import s2s as package
 from s2s.corpus.dialogue.read import read_dialogues
+from s2s.errors import UserError
+from s2s.text.words import Words
 
 NEW = (
     *SMALL,
@@ -107,11 +111,17 @@ def test_what_evaluate_says_of_replies(here: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_going_on_is_exact(here: Path, kind: str) -> None:
-    words = (*NEW[:-2], *KINDS[kind], "training.validate_every=3", "training.epochs=none")
+    """Of a VHRED in the middle of the warm-up, too: the weight goes on where it was."""
+    given = [word for word in KINDS[kind] if "kl_warmup" not in word]
+    warm = ["training.kl_warmup=16"] if kind == "vhred" else []
+    words = (*NEW[:-2], *given, *warm, "training.validate_every=3", "training.epochs=none")
     train("train.tsv", *words, "-o", "whole", "training.updates=8")
     train("train.tsv", *words, "-o", "half", "training.updates=5")
     train("--resume", "half", "training.updates=8")
     assert same_run(here / "whole", here / "half")
+    told = [json.loads(line) for line in (here / "half" / "metrics.jsonl").read_text().splitlines()]
+    weights = [row["kl_weight"] for row in told if row["event"] == "valid" and warm]
+    assert weights == [update / 16 for update in (3, 5, 6, 8) if warm]
 
 
 def test_a_conversation_in_python(here: Path) -> None:
@@ -155,8 +165,13 @@ def test_a_latent_variable_begins_from_an_hred(here: Path) -> None:
         "training.seed=7",
     )
     said = train("train.tsv", "--init-from", "hred", *words).err
-    assert "weights taken as they were" in said
-    assert "latent.prior.first.weight" in said
+    for group in (
+        r"\d+ taken as they were: encoder\.\* \(\d+\), context\.\* \(\d+\), bridge\..*bias",
+        r"\d+ widened \(.*\): bridge\.",
+        r"\d+ kept their own start: latent\.\* \(\d+\)\n",
+    ):
+        assert re.search(group, said), said
+    assert "not read" not in said
     assert (here / "vhred" / "scores.json").is_file()
 
 
@@ -164,9 +179,11 @@ def test_a_latent_variable_begins_from_an_hred(here: Path) -> None:
 def test_a_run_begins_from_another_of_its_kind(here: Path, kind: str) -> None:
     words = (*NEW[:-2], *KINDS[kind], "training.plots=false")
     train("train.tsv", *words, "training.epochs=2", "-o", "first")
-    train(
+    said = train(
         "train.tsv", "--init-from", "first", *words, "training.updates=1", "training.learning_rate=1e-9", "-o", "then"
-    )
+    ).err
+    assert re.search(r"weights of first:\n  \d+ taken as they were: encoder\.\* ", said)
+    assert "kept their own start" not in said
     first, then = (load_file(here / name / "model.safetensors") for name in ("first", "then"))
     assert first.keys() == then.keys()
     for name, weight in first.items():
@@ -223,6 +240,55 @@ def test_what_is_refused(here: Path, words: tuple[str, ...], parts: list[str]) -
     result = s2s("train", *given, "model.kind=hred", *words)
     refused(result, *parts)
     assert not (here / "run").exists()
+
+
+def test_too_few_to_hold_out(here: Path) -> None:
+    (here / "two.tsv").write_text("a\tb\nc\n")
+    words = [word for word in NEW if word not in ("--valid", "valid.tsv")]
+    result = s2s("train", "two.tsv", *words, "model.kind=hred")
+    refused(result, "1 of 1 dialogue ", "of one turn does not count", "--valid", "data.valid_size")
+
+
+def test_what_is_refused_of_a_run(here: Path) -> None:
+    train("train.tsv", *NEW, *KINDS["hred"], "training.updates=1", "training.epochs=none", "training.plots=false")
+    for verb in ("chat", "evaluate", "translate"):
+        refused(s2s(verb, "run", "search.nonsense=1"), "error: [search]: ", "search.nonsense: unknown key")
+    refused(s2s("evaluate", "run", "--vectors", here), f"{here} is a folder, a file of word vectors was expected")
+    found = "found 4 columns, expected two", "run is of dialogues", "`s2s score` is of pairs", "s2s evaluate run"
+    refused(s2s("score", "run", "test.tsv"), *found)
+    (here / "pairs.tsv").write_text("⏎ who is it\tit is me\n")
+    assert s2s("score", "run", "pairs.tsv").code == 0
+    wrong = ran("chat", "run", folder=here, stdin=b"\xff\xfehi\n", LC_ALL="C.UTF-8")
+    refused(wrong, "standard input, line 1: not UTF-8", "iconv")
+    refused(s2s("chat", "run", stdin=b"\n\xff\xfehi\n"), "standard input, line 2: not UTF-8")
+    chat = package.load(here / "run").chat()
+    with pytest.raises(UserError, match="candidates = 0: expected at least 1"):
+        chat.say("who is it", candidates=0)
+    assert chat.turns == []
+
+
+@pytest.mark.usefixtures("here")
+def test_a_reply_with_tabs_is_one_turn() -> None:
+    train("train.tsv", *NEW, *KINDS["hred"], "training.updates=1", "training.epochs=none", "training.plots=false")
+    with mock.patch.object(Words, "decode", return_value="it\tis\nme"):
+        assert s2s("translate", "run", stdin=b"who is it\n").out == "it is me\n"
+        assert s2s("chat", "run", stdin=b"who is it\n").out == "it is me\n"
+
+
+def test_the_first_block_of_the_page_runs_line_by_line(here: Path) -> None:
+    """Without the recipes, which want DailyDialog's files."""
+    page = (ROOT / "docs" / "dialogue.md").read_text(encoding="utf-8")
+    block = page.partition("```\n")[2].partition("```")[0]
+    lines = [line for line in block.splitlines() if line and "--from DIR" not in line]
+    (here / "talks.tsv").write_bytes((here / "train.tsv").read_bytes())
+    (here / "v.bin").write_text("it 1 0\nfine 0 1\nsee 1 1\n")
+    (here / "histories.txt").write_text("who is it\tit is me\thow are you\n")
+    few = (*SMALL, "training.updates=1", "training.epochs=none", "text.tokenizer=words", "text.vocab_size=none")
+    assert len(lines) == 9
+    for line in lines:
+        _, *words = shlex.split(line.partition(" < ")[0], comments=True)
+        result = s2s(*words, *(few if words[0] == "train" else ()), stdin=b"who is it\n")
+        assert result.code == 0, (line, result.err)
 
 
 @pytest.mark.parametrize(
