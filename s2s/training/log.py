@@ -205,7 +205,7 @@ def _ending(text: str) -> str:
 def _shown(name: str, value: float) -> str:
     if name in ("exact_match", "token_accuracy"):
         return f"{100 * value:.2f} %"
-    return f"{value:.4f}" if name == "loss" else f"{value:.2f}"
+    return f"{value:.4f}" if name in ("loss", "kl") else f"{value:.2f}"
 
 
 def _cut_back(path: Path, start: state.Progress) -> None:
