@@ -145,7 +145,7 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
         f" distinct-1 {found['distinct_1']:.4f} (human {human['distinct_1']:.4f}), distinct-2 {found['distinct_2']:.4f}"
         f" (human {human['distinct_2']:.4f}), {found['entropy']:.2f} bits a word (human {human['entropy']:.2f})",
         f"unigram F1 {found['unigram_f1']:.4f}, BLEU {found['bleu']:.2f}, {100 * found['copies']:.1f} % are turns of"
-        f" the training set; the most frequent one {100 * found['most_frequent_share']:.2f} % ({found['most_frequent']}),"
+        f" the training set; most frequent {100 * found['most_frequent_share']:.2f} % ({found['most_frequent']}),"
         f" of people {100 * human['most_frequent_share']:.2f} % ({human['most_frequent']})",
     ]
     if "vectors" in found:
