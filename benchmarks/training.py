@@ -116,7 +116,7 @@ def score(tool: Tool, folder: Path, place: Place) -> float:
 
 
 def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int, references: int) -> Quality:
-    """Train to `updates` and score; ours with several seeds, and the first `references` in float32 where they were not."""
+    """Train to `updates` and score; ours with several seeds, the first `references` again in float32."""
     found = Quality(updates, [], [], [])
     for seed in range(1, 1 + (seeds if isinstance(tool, Ours) else 1)):
         folder = place.out / (tool.name if seed == 1 else f"{tool.name}-seed-{seed}")
