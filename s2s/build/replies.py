@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -145,8 +146,8 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
         f" distinct-1 {found['distinct_1']:.4f} (human {human['distinct_1']:.4f}), distinct-2 {found['distinct_2']:.4f}"
         f" (human {human['distinct_2']:.4f}), {found['entropy']:.2f} bits a word (human {human['entropy']:.2f})",
         f"unigram F1 {found['unigram_f1']:.4f}, BLEU {found['bleu']:.2f}, {100 * found['copies']:.1f} % are turns of"
-        f" the training set; most frequent {100 * found['most_frequent_share']:.2f} % ({found['most_frequent']}),"
-        f" of people {100 * human['most_frequent_share']:.2f} % ({human['most_frequent']})",
+        f" the training set; most frequent {100 * found['most_frequent_share']:.2f} % ({_short(found['most_frequent'])}),"
+        f" of people {100 * human['most_frequent_share']:.2f} % ({_short(human['most_frequent'])})",
     ]
     if "vectors" in found:
         cosines = (f"{name} {found.get(f'embedding_{name}', 0.0):.4f}" for name in ("average", "extrema", "greedy"))
@@ -160,6 +161,10 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
     for example in found["examples"]:
         lines += [f"  {example['said'][-1]}", *(f"    {reply}" for reply in example["replies"])]
     return lines
+
+
+def _short(text: str) -> str:
+    return shorten(text, 60, placeholder=" …") or text[:60]
 
 
 def _spread_over(rows: Sequence[Row], most: int | None) -> list[Row]:
