@@ -146,8 +146,7 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
         f" distinct-1 {found['distinct_1']:.4f} (human {human['distinct_1']:.4f}), distinct-2 {found['distinct_2']:.4f}"
         f" (human {human['distinct_2']:.4f}), {found['entropy']:.2f} bits a word (human {human['entropy']:.2f})",
         f"unigram F1 {found['unigram_f1']:.4f}, BLEU {found['bleu']:.2f}, {100 * found['copies']:.1f} % are turns of"
-        f" the training set; most frequent {100 * found['most_frequent_share']:.2f} % ({_short(found['most_frequent'])}),"
-        f" of people {100 * human['most_frequent_share']:.2f} % ({_short(human['most_frequent'])})",
+        f" the training set; most frequent {_most_frequent(found)}, of people {_most_frequent(human)}",
     ]
     if "vectors" in found:
         cosines = (f"{name} {found.get(f'embedding_{name}', 0.0):.4f}" for name in ("average", "extrema", "greedy"))
@@ -163,8 +162,9 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _short(text: str) -> str:
-    return shorten(text, 60, placeholder=" …") or text[:60]
+def _most_frequent(scores: Mapping[str, Any]) -> str:
+    text = scores["most_frequent"]
+    return f"{100 * scores['most_frequent_share']:.2f} % ({shorten(text, 60, placeholder=' …') or text[:60]})"
 
 
 def _spread_over(rows: Sequence[Row], most: int | None) -> list[Row]:
