@@ -115,14 +115,14 @@ def score(tool: Tool, folder: Path, place: Place) -> float:
     return float(sacrebleu.corpus_bleu(answers, [place.lines("test.en")]).score)
 
 
-def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int, reference: bool) -> Quality:
-    """Train to `updates` and score; ours with several seeds, and (`reference`) again in float32 where it was not."""
+def quality(tool: Tool, place: Place, updates: int, *, seeds: int, skip: int, references: int) -> Quality:
+    """Train to `updates` and score; ours with several seeds, the first `references` again in float32."""
     found = Quality(updates, [], [], [])
     for seed in range(1, 1 + (seeds if isinstance(tool, Ours) else 1)):
         folder = place.out / (tool.name if seed == 1 else f"{tool.name}-seed-{seed}")
         found.pieces.append(trained(tool, folder, updates, seed=seed, validate=175, skip=skip))
         found.bleu.append(score(tool, folder, place))
-        if reference and isinstance(tool, Ours) and tool.precision(folder) != "float32":
+        if seed <= references and isinstance(tool, Ours) and tool.precision(folder) != "float32":
             plain = Ours(place, f"{tool.name}-float32", (*tool.keys, "training.precision=float32"))
             other = place.out / f"{plain.name}-seed-{seed}"
             trained(plain, other, updates, seed=seed, validate=175, skip=skip)
@@ -215,7 +215,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=0, help="0: no speeds, only --bleu.")] = 3,
     bleu: Annotated[int | None, typer.Option(help="Also compare BLEU after so many updates, first.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Of our models, with --bleu.")] = 3,
-    reference: Annotated[bool, typer.Option(help="With --bleu, train ours in float32, too.")] = True,
+    references: Annotated[int, typer.Option(min=0, help="Of these seeds that are trained in float32, too.")] = 3,
     scores: Annotated[list[Path] | None, typer.Option(help="Files of --output with BLEU found before.")] = None,
     words: Annotated[list[str] | None, typer.Option("--set", help="section.key=value for all our models.")] = None,
     core: Annotated[int | None, typer.Option(help="Number of the core; the first one if left out.")] = None,
@@ -229,7 +229,7 @@ def main(
     qualities = {name: each for path in scores or [] for name, each in scores_in(path).items() if name in chosen}
     if bleu:
         qualities |= {
-            name: quality(tool, place, bleu, seeds=seeds, skip=skip, reference=reference)
+            name: quality(tool, place, bleu, seeds=seeds, skip=skip, references=references)
             for name, tool in chosen.items()
         }
     pieces = rounds_of(chosen, place.out, updates=updates, rounds=rounds, skip=skip) if rounds else {}

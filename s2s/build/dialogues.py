@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -25,8 +26,9 @@ class DialogueCorpus:
     """Dialogues of two turns and more.
 
     Attributes:
-        clean: rows of `test` that share no two turns in a row with the training set.
+        clean: rows of `test` whose dialogues share no two turns in a row with the training set.
         notes: what was read, cut and left out.
+        parts: of each of `test`, the number of the dialogue that it is a part of; None: none was cut.
     """
 
     train: list[Dialogue]
@@ -34,6 +36,14 @@ class DialogueCorpus:
     test: list[Dialogue]
     clean: list[int]
     notes: list[str] = field(default_factory=list)
+    parts: list[int] | None = None
+
+    def scored(self) -> tuple[DialogueCorpus, str]:
+        """With the dialogues of the validation as test where there are none, and what the test set is called then."""
+        if self.test:
+            return self, "test"
+        clean = clean_dialogues(self.valid, self.train).rows
+        return replace(self, test=self.valid, clean=list(clean)), "validation (the run has no test dialogues)"
 
     @property
     def sha256(self) -> str:
@@ -76,20 +86,32 @@ def load_dialogues(data: Data, *, stdin: Path | None = None) -> DialogueCorpus:
         joined = data.join_contractions
     train, valid, test = (_read(data, paths, joined, notes, stdin) for paths in files)
     clean = clean_dialogues([one.raw for one in test], [one.raw for one in train])
-    parts = [
-        _cut(data, name, part, notes) for name, part in (("training", train), ("validation", valid), ("test", test))
-    ]
-    (learned, _), (checked, _), (asked, rows) = parts
-    if not learned:
-        raise UserError("no training dialogue of two turns is left; look at the file and at data.format")
-    if not checked:
-        count = max(1, min(data.valid_size, len(learned) // 10))
-        learned, checked = hold_out(learned, count=count, seed=data.seed)
-        notes.append(f"held out {len(checked):,} of {len(learned) + len(checked):,} dialogues for validation")
+    learned, checked = _held_out(data, [one.text for one in train], [one.text for one in valid], notes)
+    (learned, _), (checked, _), (asked, rows) = (
+        _cut(data, name, part, notes)
+        for name, part in (("training", learned), ("validation", checked), ("test", [one.text for one in test]))
+    )
     if asked:
         notes.append(clean.sentence())
     known = set(clean.rows)
-    return DialogueCorpus(learned, checked, asked, [at for at, row in enumerate(rows) if row in known], notes)
+    return DialogueCorpus(learned, checked, asked, [at for at, row in enumerate(rows) if row in known], notes, rows)
+
+
+def _held_out(
+    data: Data, train: list[Dialogue], valid: list[Dialogue], notes: list[str]
+) -> tuple[list[Dialogue], list[Dialogue]]:
+    """Training and validation; dialogues are held out whole, before they are cut into windows."""
+    usable = [one for one in train if any(before.strip() and turn.strip() for before, turn in pairwise(one))]
+    if not usable:
+        raise UserError("no training dialogue of two turns is left; look at the file and at data.format")
+    if valid:
+        return train, valid
+    count = max(1, min(data.valid_size, len(usable) // 10))
+    learned, held = hold_out(usable, count=count, seed=data.seed)
+    lone = len(train) - len(usable)
+    left_out = f", {lone:,} without a reply left out" if lone else ""
+    notes.append(f"held out {len(held):,} of {len(train):,} dialogues for validation{left_out}")
+    return learned, held
 
 
 @dataclass(frozen=True)
@@ -131,10 +153,10 @@ def _read(data: Data, paths: Sequence[str], joined: bool, notes: list[str], stdi
     return [_Read(one, join_contractions(one) if joined else one) for one in found.dialogues]
 
 
-def _cut(data: Data, name: str, dialogues: Sequence[_Read], notes: list[str]) -> tuple[list[Dialogue], list[int]]:
+def _cut(data: Data, name: str, dialogues: Sequence[Dialogue], notes: list[str]) -> tuple[list[Dialogue], list[int]]:
     """Dialogues, and the row of each among those that were read."""
     if not dialogues:
         return [], []
-    cut = cut_dialogues([one.text for one in dialogues], max_turns=data.max_turns)
+    cut = cut_dialogues(dialogues, max_turns=data.max_turns)
     notes.append(f"{name}: {cut.sentence()}")
     return cut.dialogues, cut.rows

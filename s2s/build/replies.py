@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -72,12 +73,25 @@ def reply_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked) -
         "search": search_words(translator, asked.search),
         **Variety.of(replies).scores(),
         **Likeness.of(replies, humans, vectors).scores(),
+        **_bleu(replies, humans),
         **({} if asked.vectors is None else {"vectors": str(asked.vectors)}),
         "copies": copies(replies, known).value,
-        "human": {name: human[name] for name in ("length", "distinct_1", "distinct_2", "entropy")},
+        "human": {name: human[name] for name in _OF_HUMANS},
         "seconds": round(seconds, 3),
         **_several(translator, wanted, asked),
     }
+
+
+_OF_HUMANS = ("length", "distinct_1", "distinct_2", "entropy", "most_frequent", "most_frequent_share")
+
+
+def _bleu(replies: Sequence[Reply], humans: Sequence[Reply]) -> dict[str, Any]:
+    """sacreBLEU's, in lower case; of words that stand apart as they are."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU(force=True)  # nothing is said of full stops that stand apart
+    found = metric.corpus_score([" ".join(one) for one in replies], [[" ".join(one) for one in humans]])
+    return {"bleu": found.score, "bleu_signature": str(metric.get_signature())}
 
 
 def _several(translator: Translator, wanted: Sequence[Wanted], asked: Asked) -> dict[str, Any]:
@@ -128,10 +142,11 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
     """The scores of replies for people, a line each."""
     human = found["human"]
     lines = [
-        f"replies ({found['search']}): {found['length']:.1f} words (human {human['length']:.1f}), distinct-1"
-        f" {found['distinct_1']:.4f}, distinct-2 {found['distinct_2']:.4f} (human {human['distinct_2']:.4f}), unigram"
-        f" F1 {found['unigram_f1']:.4f}, the most frequent one {100 * found['most_frequent_share']:.2f} %"
-        f" ({found['most_frequent']})"
+        f"{found['replies']:,} replies ({found['search']}): {found['length']:.1f} words (human {human['length']:.1f}),"
+        f" distinct-1 {found['distinct_1']:.4f} (human {human['distinct_1']:.4f}), distinct-2 {found['distinct_2']:.4f}"
+        f" (human {human['distinct_2']:.4f}), {found['entropy']:.2f} bits a word (human {human['entropy']:.2f})",
+        f"unigram F1 {found['unigram_f1']:.4f}, BLEU {found['bleu']:.2f}, {100 * found['copies']:.1f} % are turns of"
+        f" the training set; most frequent {_most_frequent(found)}, of people {_most_frequent(human)}",
     ]
     if "vectors" in found:
         cosines = (f"{name} {found.get(f'embedding_{name}', 0.0):.4f}" for name in ("average", "extrema", "greedy"))
@@ -145,6 +160,11 @@ def replies_text(found: Mapping[str, Any]) -> list[str]:
     for example in found["examples"]:
         lines += [f"  {example['said'][-1]}", *(f"    {reply}" for reply in example["replies"])]
     return lines
+
+
+def _most_frequent(scores: Mapping[str, Any]) -> str:
+    text = scores["most_frequent"]
+    return f"{100 * scores['most_frequent_share']:.2f} % ({shorten(text, 60, placeholder=' …') or text[:60]})"
 
 
 def _spread_over(rows: Sequence[Row], most: int | None) -> list[Row]:

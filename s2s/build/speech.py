@@ -22,7 +22,7 @@ from s2s.translator import Translator
 
 _log = logging.getLogger("s2s")
 COLLAPSED = 0.01
-"""Nats a word: below it the latent variable says nothing (at the full weight of the divergence)."""
+"""Nats a token: below it the latent variable says nothing (at the full weight of the divergence)."""
 _TOKENS = 8_192
 
 
@@ -127,9 +127,11 @@ class DialogueValidator:
         return Validation(scores, samples, time.monotonic() - started)
 
     def _warn(self, scores: dict[str, float]) -> None:
-        if scores["kl_weight"] == 1.0 and scores["kl"] < COLLAPSED:
+        if scores["kl_weight"] == 1.0 and (scores["kl"] < COLLAPSED or not scores["active_units"]):
             _log.warning(
-                "the posterior has collapsed: KL %.4f nats a word, so the latent variable says nothing. Raise"
-                " training.kl_warmup or model.decoder.word_dropout, or use training.free_bits or training.bag_of_words",
+                "the posterior has collapsed: KL %.4f nats a token, active units %d: the latent variable says nothing."
+                " Raise training.kl_warmup or model.decoder.word_dropout, or use training.free_bits or"
+                " training.bag_of_words",
                 scores["kl"],
+                scores["active_units"],
             )

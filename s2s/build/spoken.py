@@ -23,6 +23,7 @@ from s2s.build.speech import latent_facts, predict
 from s2s.corpus.batch import plan_epoch
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples
 from s2s.corpus.dialogue.read import Dialogue
+from s2s.errors import UserError
 from s2s.evaluation.kneser_ney import KneserNey
 from s2s.models import HRED
 from s2s.text.tokenizer import Tokenizer
@@ -34,6 +35,8 @@ from s2s.translator import Translator
 
 ORDER = 5
 """Of the Kneser-Ney model beside every run."""
+SAMPLES_AT_THE_END = 10
+"""Of the latent variable, a turn, when a run ends; a minute for some thousand turns. `s2s evaluate` takes more."""
 _MOST = 5_000_000
 """Training tokens that it is made of at most: a million take some ten seconds."""
 
@@ -47,11 +50,15 @@ def dialogue_scores(translator: Translator, corpus: DialogueCorpus, asked: Asked
     with its own samples; `bound` is reconstruction + kl. `kneser_ney` is the perplexity a token of a model of n-grams
     that learned the training turns in the same tokens.
     """
+    corpus, called = corpus.scored()
+    if not corpus.test:
+        raise UserError(f"{translator.name}: has neither test nor validation dialogues left to be scored on")
     columns, more = _turns(translator, corpus.test, asked)
     columns |= _baseline(translator.target, corpus)
-    owner = np.repeat(np.arange(len(corpus.test)), [len(dialogue) for dialogue in corpus.test])
-    parts = {"all": np.ones(len(owner), bool), "clean": np.isin(owner, corpus.clean)}
-    found: dict[str, Any] = {"n": len(corpus.test), "turns": len(owner)}
+    row = np.repeat(np.arange(len(corpus.test)), [len(dialogue) for dialogue in corpus.test])
+    owner = row if corpus.parts is None or called != "test" else np.array(corpus.parts)[row]
+    parts = {"all": np.ones(len(owner), bool), "clean": np.isin(row, corpus.clean)}
+    found: dict[str, Any] = {"of": called, "n": len(set(owner.tolist())), "turns": len(owner)}
     for name, inside in parts.items():
         if inside.any():
             scores = {"dialogues": len(set(owner[inside].tolist())), **_summed(columns, inside)}
@@ -139,7 +146,8 @@ def finish_dialogues(path: Path, corpus: DialogueCorpus | None, console: Console
     corpus = corpus or load_dialogues(config.data, stdin=folder.stdin)
     scores: dict[str, Any] = {}
     if corpus.test and config.training.final_test:
-        scores = dialogue_scores(translator, corpus, Asked())
+        say(console, f"scoring {len(corpus.test):,} test dialogues of {sum(map(len, corpus.test)):,} turns")
+        scores = dialogue_scores(translator, corpus, Asked(samples=SAMPLES_AT_THE_END))
         write_json(folder.scores, scores)
         say(console, spoken_text(scores))
     if config.training.plots:
@@ -156,7 +164,7 @@ def _draw(folder: RunFolder, translator: Translator, console: Console) -> None:
 
 def spoken_text(scores: Mapping[str, Any]) -> str:
     """Scores for people."""
-    lines = [f"test, every turn: {_line(scores)}"]
+    lines = [f"{scores['of']}, every turn: {_line(scores)}"]
     if "clean" in scores:
         lines.append(f"clean ({scores['clean']['dialogues']:,} dialogues): {_line(scores['clean'])}")
     if "active_units" in scores:

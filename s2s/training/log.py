@@ -207,7 +207,7 @@ def _shown(name: str, value: float) -> str:
         return f"{100 * value:.2f} %"
     if name.endswith("_units"):  # a count
         return f"{value:.0f}"
-    return f"{value:.4f}" if name == "loss" else f"{value:.2f}"
+    return f"{value:.4f}" if name in ("loss", "kl") else f"{value:.2f}"
 
 
 def _cut_back(path: Path, start: state.Progress) -> None:

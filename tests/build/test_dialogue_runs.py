@@ -12,12 +12,13 @@ from tiny_dialogue import tiny_hred
 
 from s2s.build.dialogue_model import kl_weight
 from s2s.build.dialogues import DialogueCorpus, load_dialogues
-from s2s.build.replies import Asked
+from s2s.build.replies import Asked, replies_text
 from s2s.build.speech import DialogueValidator, predict
-from s2s.build.spoken import dialogue_scores
+from s2s.build.spoken import dialogue_scores, spoken_text
 from s2s.config import Config
 from s2s.config.io import check
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_pairs
+from s2s.errors import UserError
 from s2s.evaluation.kneser_ney import KneserNey
 from s2s.models import HRED
 from s2s.text.turns import Turns
@@ -75,6 +76,66 @@ def test_a_collapsed_posterior_is_warned_of_once_the_divergence_counts_whole(cap
     assert warned(caplog, collapsed=True, update=10)
     assert not warned(caplog, collapsed=True, update=9)
     assert not warned(caplog, collapsed=False, update=10)
+
+
+def test_no_active_unit_is_a_collapse_too(caplog: pytest.LogCaptureFixture) -> None:
+    """Posterior and prior differ, but by as much for every turn."""
+    given = config()
+    translator, model = speaker(of=given)
+    silence(model)
+    assert model.latent is not None
+    with torch.no_grad():
+        model.latent.posterior.mean.bias += 1.0
+    encoded = encode_dialogues(TALKS, TOKENIZER)
+    validate = DialogueValidator(given, translator, model, encoded, list(flat_pairs(TALKS)), lambda: 1.0)
+    with caplog.at_level(logging.WARNING, logger="s2s"):
+        found = validate("float32").scores
+    assert found["kl"] > 0.1
+    assert found["active_units"] == 0
+    assert "active units 0" in caplog.text
+
+
+def test_without_test_dialogues_those_of_the_validation_are_scored() -> None:
+    translator, _ = speaker(latent=0)
+    found = dialogue_scores(translator, DialogueCorpus(TALKS[1:], TALKS[:1], [], []), Asked())
+    same = dialogue_scores(translator, DialogueCorpus(TALKS[1:], [], TALKS[:1], [0]), Asked())
+    assert found["perplexity"] == same["perplexity"]
+    assert (found["n"], found["clean"]["dialogues"]) == (1, 1)
+    assert spoken_text(found).startswith("validation (the run has no test dialogues), every turn: perplexity ")
+    assert spoken_text(same).startswith("test, every turn: perplexity ")
+    with pytest.raises(UserError, match="neither test nor validation"):
+        dialogue_scores(translator, DialogueCorpus(TALKS, [], [], []), Asked())
+
+
+def test_windows_of_a_dialogue_count_as_one() -> None:
+    translator, _ = speaker(latent=0)
+    windows = [TALKS[0][:2], TALKS[1], TALKS[2][:2], TALKS[2][2:]]
+    found = dialogue_scores(translator, DialogueCorpus(TALKS, TALKS, windows, [2, 3], parts=[0, 1, 2, 2]), Asked())
+    assert (found["n"], found["dialogues"], found["clean"]["dialogues"]) == (3, 3, 1)
+
+
+def test_replies_have_a_bleu_and_copies_of_the_training_set() -> None:
+    translator, _ = speaker(latent=0)
+    found = dialogue_scores(translator, DialogueCorpus(TALKS, TALKS, TALKS, []), Asked())["replies"]
+    assert found["bleu"] >= 0
+    assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a")
+    human = found["human"]
+    assert human["most_frequent_share"] == pytest.approx(1 / 6)
+    told = {**found, "bleu": 12.345, "copies": 0.5}
+    assert "BLEU 12.35, 50.0 % are turns of the training set" in "\n".join(replies_text(told))
+
+
+def test_a_dialogue_is_held_out_with_all_its_windows(tmp_path: Path) -> None:
+    path = tmp_path / "talks.tsv"
+    talks = ["\t".join(f"{talk} says {turn}" for turn in range(40)) for talk in range(20)]
+    path.write_text("\n".join([*talks, "alone"]) + "\n", encoding="utf-8")
+    keys = {"train": [str(path)], "test": [str(path)], "format": "turns-tsv", "max_turns": 10, "valid_size": 5}
+    found = load_dialogues(check({"data": keys}, "test").data)
+    sides = [{turn.split()[0] for talk in side for turn in talk} for side in (found.train, found.valid)]
+    assert not sides[0] & sides[1]
+    assert (len(sides[0]), len(sides[1]), len(found.train), len(found.valid)) == (18, 2, 72, 8)
+    assert "held out 2 of 21 dialogues for validation, 1 without a reply left out" in found.notes
+    assert found.parts == [talk for talk in range(20) for _ in range(4)]
 
 
 def test_a_word_costs_what_the_sum_over_all_turns_says() -> None:
