@@ -10,6 +10,7 @@ from typing import get_args
 
 from s2s import resources
 from s2s.build.corpus import STDIN, Corpus, load_corpus, worded
+from s2s.build.say import counted
 from s2s.config import Config, Data
 from s2s.corpus import fetch
 from s2s.corpus.dialogue.clean import clean_dialogues
@@ -149,7 +150,7 @@ def _read(data: Data, paths: Sequence[str], joined: bool, notes: list[str], stdi
     except UserError as error:
         raise UserError(worded(str(error), stdin)) from None
     if found.bad:
-        notes.append(f"skipped {found.bad:,} bad lines of {worded(found.where, stdin)}")
+        notes.append(f"skipped {counted(found.bad, 'bad line')} of {worded(found.where, stdin)}")
     return [_Read(one, join_contractions(one) if joined else one) for one in found.dialogues]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from s2s.build.dialogues import DialogueCorpus
 from s2s.corpus.dialogue.read import Dialogue
 from s2s.errors import UserError
+from s2s.metrics import bleu
 from s2s.metrics.dialogue import Likeness, Reply, Spread, Variety, WordVectors, copies
 from s2s.models import HRED
 from s2s.text.turns import history
@@ -87,9 +88,7 @@ _OF_HUMANS = ("length", "distinct_1", "distinct_2", "entropy", "most_frequent", 
 
 def _bleu(replies: Sequence[Reply], humans: Sequence[Reply]) -> dict[str, Any]:
     """sacreBLEU's, in lower case; of words that stand apart as they are."""
-    from sacrebleu.metrics.bleu import BLEU
-
-    metric = BLEU(force=True)  # nothing is said of full stops that stand apart
+    metric = bleu(warn=False)  # of full stops that stand apart
     found = metric.corpus_score([" ".join(one) for one in replies], [[" ".join(one) for one in humans]])
     return {"bleu": found.score, "bleu_signature": str(metric.get_signature())}
 

@@ -18,7 +18,7 @@ from s2s.build.folder import RunFolder
 from s2s.build.likelihood import perplexity
 from s2s.build.load import Device, load_translator
 from s2s.build.replies import Asked, replies_text, reply_scores
-from s2s.build.say import drawn_if_possible, say
+from s2s.build.say import counted, drawn_if_possible, say
 from s2s.build.speech import latent_facts, predict
 from s2s.corpus.batch import plan_epoch
 from s2s.corpus.dialogue.flat import encode_dialogues, flat_examples
@@ -169,8 +169,9 @@ def spoken_text(scores: Mapping[str, Any]) -> str:
         lines.append(f"clean ({scores['clean']['dialogues']:,} dialogues): {_line(scores['clean'])}")
     if "active_units" in scores:
         lines.append(
-            f"latent variable: {scores['active_units']:.0f} active units, variances {scores['posterior_variance']:.4f}"
-            f" (posterior) and {scores['prior_variance']:.4f} (prior), {scores['samples']} samples a turn"
+            f"latent variable: {counted(round(scores['active_units']), 'active unit')}, variances"
+            f" {scores['posterior_variance']:.4f} (posterior) and {scores['prior_variance']:.4f} (prior),"
+            f" {scores['samples']} samples a turn"
         )
     if "kneser_ney" in scores:
         clean = f" ({scores['clean']['kneser_ney']:.2f} clean)" if "clean" in scores else ""
