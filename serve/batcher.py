@@ -146,12 +146,9 @@ class Batcher:
         self._lanes: dict[Hashable, Lane] = {}
         self._threads = ThreadPoolExecutor(bounds.workers, thread_name_prefix="translate")
         self._free = bounds.workers
-        self._running: set[asyncio.Task[None]] = set()
-
-    @property
-    def waiting(self) -> int:
+        self.waiting = 0
         """Items that no worker has begun with."""
-        return sum(len(job.waiting) for lane in self._lanes.values() for job in lane.jobs)
+        self._running: set[asyncio.Task[None]] = set()
 
     async def rest(self) -> None:
         """Come back when nothing waits and nobody works."""
@@ -170,11 +167,13 @@ class Batcher:
         job = Job(items, sizes, asyncio.get_running_loop().create_future(), deque(range(len(items))))
         lane = self._lanes.setdefault(key, Lane(work))
         lane.jobs.append(job)
+        self.waiting += len(items)
         self._start()
         try:
             return await job.done
         finally:
             lane.drop(job)
+            self.waiting -= len(job.waiting)
             if not lane.jobs and self._lanes.get(key) is lane:
                 del self._lanes[key]
 
@@ -183,6 +182,7 @@ class Batcher:
         while self._free and self._lanes:
             key, lane = next(iter(self._lanes.items()))
             batch = lane.take(self._bounds)
+            self.waiting -= len(batch)
             del self._lanes[key]
             if lane.jobs:
                 self._lanes[key] = lane  # behind the others

@@ -69,7 +69,9 @@ def test_everyone_gets_the_own_answers_in_order(requests: list[tuple[list[str], 
 
     async def scene() -> list[list[str]]:
         batcher = make(replace(BOUNDS, workers=workers, queue=10_000))
-        return await asyncio.gather(*(ask(batcher, work, own, key) for own, key in requests))
+        answers = await asyncio.gather(*(ask(batcher, work, own, key) for own, key in requests))
+        assert batcher.waiting == 0
+        return answers
 
     assert asyncio.run(scene()) == [[text * 2 for text in own] for own, _ in requests]
     for call in work.calls:
@@ -206,6 +208,7 @@ def test_one_bad_request_spoils_no_other() -> None:
         work.gate.set()
         found = await asyncio.gather(first, *rest, return_exceptions=True)
         await batcher.rest()
+        assert batcher.waiting == 0
         assert await ask(batcher, work, ["f"]) == ["ff"]  # the worker is still there
         return found
 
@@ -229,6 +232,7 @@ def test_who_leaves_is_taken_from_the_queue() -> None:
         work.gate.set()
         assert await tasks[2] == ["cc"]
         await batcher.rest()
+        assert batcher.waiting == 0
 
     asyncio.run(scene())
     assert work.calls == [["a"], ["c"]]
