@@ -55,35 +55,46 @@ class Tally:
         }
 
 
-class Client:
+class Client(asyncio.Protocol):
     """One connection that is kept, as thin as it can be: the load shares the machine with the server."""
 
-    def __init__(self, port: int, pair: tuple[str, str]) -> None:
-        self._port, self._pair = port, pair
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
-    async def ask(self, text: str) -> tuple[int, bool, str]:
-        """Status, whether there is a Retry-After, and the translation. Raises OSError or EOFError without an answer."""
-        body = json.dumps({"q": text, "source": self._pair[0], "target": self._pair[1]}).encode()
-        head = f"POST /translate HTTP/1.1\r\nHost: s2s\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-            reader, writer = self._streams
-            writer.write(head.encode() + b"\r\n\r\n" + body)
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            length = re.search(r"content-length: (\d+)", answer)
-            assert length is not None
-            content = json.loads(await reader.readexactly(int(length[1])))
-        except (OSError, EOFError):
-            self.close()
-            raise
-        return int(answer.split()[1]), "retry-after:" in answer, content.get("translatedText", "")
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._transport: asyncio.Transport | None = None
+        self._come = bytearray()
+        self._size = 0  # of the answer, once that is known
+        self._answer: asyncio.Future[bytes] | None = None
+
+    async def ask(self, request: bytes) -> bytes:
+        """The answer as it comes. Raises OSError or EOFError without one."""
+        loop = asyncio.get_running_loop()
+        if self._transport is None:
+            self._transport, _ = await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+        self._answer = loop.create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._come += data
+        if not self._size and (head := self._come.find(b"\r\n\r\n") + 4) > 3:
+            found = self.LENGTH.search(self._come, 0, head)
+            assert found is not None
+            self._size = head + int(found[1])
+        if self._size and len(self._come) >= self._size:
+            answer, self._come, self._size = bytes(self._come), bytearray(), 0
+            assert self._answer is not None
+            self._answer.set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(exc or EOFError())
 
     def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        if self._transport is not None:
+            self._transport.close()
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,21 @@ class Texts:
     expected: Sequence[str]
     pair: tuple[str, str]
 
+    def requests(self) -> list[bytes]:
+        """Each text as a client sends it."""
+        bodies = [
+            json.dumps({"q": text, "source": self.pair[0], "target": self.pair[1]}).encode() for text in self.asked
+        ]
+        head = "POST /translate HTTP/1.1\r\nHost: s2s\r\nContent-Type: application/json\r\nContent-Length: "
+        return [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
+
+
+def translation(answer: bytes) -> str | None:
+    """What an answer of 200 says."""
+    _, _, body = answer.partition(b"\r\n\r\n")
+    found: str | None = json.loads(body).get("translatedText")
+    return found
+
 
 def until(seconds: float) -> Callable[[int], bool]:
     end = time.perf_counter() + seconds
@@ -103,30 +129,35 @@ def until(seconds: float) -> Callable[[int], bool]:
 async def load_up(
     port: int, texts: Texts, *, clients: int, going: Callable[[int], bool], during: Awaitable[None] | None = None
 ) -> Tally:
-    """Clients that ask one text after the other as long as `going(number of the request)`."""
-    tally, count = Tally(), 0
+    """Clients that ask one text after the other as long as `going(number of the request)`. What they were told is
+    looked at afterwards: meanwhile they share the cores with the server.
+    """
+    tally, count, requests = Tally(), 0, texts.requests()
+    told: list[tuple[int, bytes]] = []
 
     async def one() -> None:
         nonlocal count
-        client = Client(port, texts.pair)
+        client = Client(port)
         while going(count):
-            number, count = count % len(texts.asked), count + 1
+            number, count = count % len(requests), count + 1
             start = time.perf_counter()
             try:
-                status, retry, answer = await client.ask(texts.asked[number])
+                answer = await client.ask(requests[number])
             except (OSError, EOFError):
                 tally.unanswered += 1
                 break
+            seconds, status = time.perf_counter() - start, int(answer[9:12])
             tally.statuses[status] += 1
-            if status != 200:
-                tally.without_retry_after += not retry
+            if status == 200:
+                tally.seconds.append(seconds)
+                told.append((number, answer))
+            else:
+                tally.without_retry_after += b"\r\nretry-after:" not in answer.lower()
                 await asyncio.sleep(0.05)
-                continue
-            tally.seconds.append(time.perf_counter() - start)
-            tally.wrong += answer != texts.expected[number]
         client.close()
 
     await asyncio.gather(*(one() for _ in range(clients)), *([during] if during else []))
+    tally.wrong = sum(translation(answer) != texts.expected[number] for number, answer in told)
     return tally
 
 
@@ -232,23 +263,33 @@ async def terminate(run: Path, texts: Texts, clients: int, seconds: float) -> di
 
 
 async def latency(run: Path, texts: Texts, rounds: int) -> dict[str, object]:
-    """One sentence of about 12 words in turns: by this process, and by the server."""
+    """One sentence of about 12 words: by this process, then by the server. Not in turns: after each answer the threads
+    of this process's model look for work for a while, on the cores that the server needs.
+    """
     number = min(range(len(texts.asked)), key=lambda number: abs(len(texts.asked[number].split()) - 12))
-    text, translator = texts.asked[number], load(run)
+    text, request = texts.asked[number], texts.requests()[number]
+    translator = load(run)
     inside: list[float] = []
     outside: list[float] = []
+    for _ in range(rounds + 3):
+        start = time.perf_counter()
+        translator.translate([text])
+        inside.append(time.perf_counter() - start)
     with server(run) as (_, port):
-        client = Client(port, texts.pair)
+        client = Client(port)
         for _ in range(rounds + 3):
             start = time.perf_counter()
-            translator.translate([text])
-            middle = time.perf_counter()
-            await client.ask(text)
-            inside.append(middle - start)
-            outside.append(time.perf_counter() - middle)
+            answer = await client.ask(request)
+            outside.append(time.perf_counter() - start)
         client.close()
-    ours, theirs = (round(1000 * statistics.median(times[3:]), 2) for times in (inside, outside))
-    return {"words": len(text.split()), "in_process_p50_ms": ours, "server_p50_ms": theirs, "added_ms": theirs - ours}
+    assert translation(answer) is not None
+    ours, theirs = (1000 * statistics.median(times[3:]) for times in (inside, outside))
+    return {
+        "words": len(text.split()),
+        "in_process_p50_ms": round(ours, 2),
+        "server_p50_ms": round(theirs, 2),
+        "added_ms": round(theirs - ours, 2),
+    }
 
 
 def read(path: Path) -> list[str]:

@@ -53,6 +53,7 @@ def application(service: Service) -> FastAPI:
         title="s2s", version="1", summary="Translation by recurrent models", redirect_slashes=False, docs_url=None,
         redoc_url=None,
     )  # fmt: skip
+    app.router.routes.extend(route for dialect in dialects for route in dialect.direct)
     app.include_router(operations(service))
     add_docs(app)
     add_page(app)

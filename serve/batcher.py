@@ -1,13 +1,15 @@
 """Batches over all requests: what waits for one model is answered together, off the event loop.
 
 While the workers are busy, items gather; one that is free takes the next batch at once, so a server at rest adds no
-waiting. After a batch of several requests it waits while their clients come back, a few milliseconds apart. All that
-is here runs on the event loop but the work itself, so nothing is locked.
+waiting. After a batch of several requests it waits while their clients come back, a few milliseconds apart: otherwise
+the first of them would be answered alone, and all others wait for that. All that is here runs on the event loop but the
+work itself, so nothing is locked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +18,14 @@ from typing import Any, Protocol, TypeAlias
 
 from .refusal import Refusal
 
-LONGEST = 20
-"""Pauses of `Bounds.gather` that a worker waits at most."""
+TURN = 0.001
+"""Seconds between two looks at who has come."""
+
+SHARE = 0.1
+"""Of the time that a batch took: so long its worker waits for requests at least. A half-full batch costs more."""
+
+PAUSES = 5
+"""So many pauses of a worker are the most that it waits."""
 
 Work: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 """From items to as many answers. What they are is the caller's."""
@@ -31,7 +39,8 @@ class Bounds:
         items: of a batch.
         room: of a batch: its items times the size of the largest, to which all are padded. One item may be larger.
         queue: items that wait, from which on requests are refused.
-        gather: seconds without a new item after which a worker that has answered several requests waits no longer.
+        gather: seconds without a new item after which a worker that has answered several requests waits no longer, or
+            more of them after a batch that took long; 0: it never waits.
         workers: batches at a time.
     """
 
@@ -137,12 +146,9 @@ class Batcher:
         self._lanes: dict[Hashable, Lane] = {}
         self._threads = ThreadPoolExecutor(bounds.workers, thread_name_prefix="translate")
         self._free = bounds.workers
-        self._running: set[asyncio.Task[None]] = set()
-
-    @property
-    def waiting(self) -> int:
+        self.waiting = 0
         """Items that no worker has begun with."""
-        return sum(len(job.waiting) for lane in self._lanes.values() for job in lane.jobs)
+        self._running: set[asyncio.Task[None]] = set()
 
     async def rest(self) -> None:
         """Come back when nothing waits and nobody works."""
@@ -161,11 +167,13 @@ class Batcher:
         job = Job(items, sizes, asyncio.get_running_loop().create_future(), deque(range(len(items))))
         lane = self._lanes.setdefault(key, Lane(work))
         lane.jobs.append(job)
+        self.waiting += len(items)
         self._start()
         try:
             return await job.done
         finally:
             lane.drop(job)
+            self.waiting -= len(job.waiting)
             if not lane.jobs and self._lanes.get(key) is lane:
                 del self._lanes[key]
 
@@ -174,6 +182,7 @@ class Batcher:
         while self._free and self._lanes:
             key, lane = next(iter(self._lanes.items()))
             batch = lane.take(self._bounds)
+            self.waiting -= len(batch)
             del self._lanes[key]
             if lane.jobs:
                 self._lanes[key] = lane  # behind the others
@@ -183,25 +192,31 @@ class Batcher:
             task.add_done_callback(self._running.discard)
 
     async def _run(self, work: Work, batch: Sequence[Part]) -> None:
-        jobs = len({part.job for part in batch})
+        time = asyncio.get_running_loop().time
+        jobs, start = len({part.job for part in batch}), time()
         self._watcher.batched(len(batch), sum(part.size for part in batch))
         try:
             await self._answer(work, batch)
-            if jobs > 1:
-                await self._gather()
+            if jobs > 1 and self._bounds.gather:
+                await self._gather(jobs, max(self._bounds.gather, SHARE * (time() - start)))
         finally:
             self._free += 1
             self._start()
 
-    async def _gather(self) -> None:
-        """Wait while items keep coming, until they fill a batch; for as long as `LONGEST` pauses at most."""
-        for _ in range(LONGEST):
-            before = self.waiting
-            if before >= self._bounds.items:
+    async def _gather(self, jobs: int, pause: float) -> None:
+        """Wait until as many wait as did when `jobs` were answered, and as many again; or until nobody comes any more.
+
+        Turns of the event loop are counted, not seconds: as long as it is busy with the last answers, nobody can come.
+        """
+        enough = min(self._bounds.items, self.waiting + jobs)
+        turns = math.ceil(pause / TURN)
+        seen, quiet = self.waiting, 0
+        for _ in range(PAUSES * turns):
+            if seen >= enough or quiet >= turns:
                 return
-            await asyncio.sleep(self._bounds.gather)
-            if self.waiting <= before:
-                return
+            await asyncio.sleep(TURN)
+            quiet = 0 if self.waiting > seen else quiet + 1
+            seen = self.waiting
 
     async def _answer(self, work: Work, batch: Sequence[Part]) -> None:
         """Answer the parts of a batch; where that fails, each job by itself, so that none spoils another."""

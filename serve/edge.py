@@ -7,9 +7,9 @@ answers 500; a browser would then report a failure of CORS where the server fail
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +32,7 @@ class Edge:
     def __init__(self, app: ASGIApp, *, allow_origin: str, failure: Callable[[str], Response]) -> None:
         self._app = app
         self._failure = failure
-        self._cors = _cors_headers(allow_origin)
+        self._cors = _raw(_cors_headers(allow_origin))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,10 +44,7 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                headers.update(self._cors)
-                for name, value in STRICT.items():
-                    headers.setdefault(name, value)
+                message["headers"] = self._headers(message.get("headers", ()))
             await send(message)
 
         if scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope):
@@ -62,6 +59,20 @@ class Edge:
             if started:  # too late for another status: let the server cut the connection
                 raise
             await self._failure(scope["path"])(scope, receive, send_with_headers)
+
+    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """A reply's own headers, those of CORS in the place of its own, and the strict ones that it lacks."""
+        kept = [header for header in own if header[0] not in self._cors]
+        names = {name for name, _ in kept}
+        return [*kept, *self._cors.items(), *(header for header in RAW.items() if header[0] not in names)]
+
+
+def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """As ASGI has them, with names in lower case."""
+    return {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+
+
+RAW = _raw(STRICT)
 
 
 def _cors_headers(allow_origin: str) -> dict[str, str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
 
 from .asking import Wish, answers_to
 from .body import read_model
-from .dialect import Dialect
+from .dialect import Dialect, Direct
 from .directions import AUTO
 from .languages import language_name
 from .libre_files import SUFFIXES, add_file_routes
@@ -144,15 +144,16 @@ def libretranslate(service: Service) -> Dialect:
     @router.post(
         "/translate",
         summary="Translate a text or a list of texts",
-        response_model_exclude_none=True,
+        response_model=TranslateReply,
         responses={status: {"model": Error} for status in STATUSES},
         openapi_extra=request_body(TranslateRequest, JSON, *FORMS),
     )
-    async def translate(request: Request) -> TranslateReply:
+    async def translate(request: Request) -> Response:
         asked = await read_model(request, TranslateRequest, limit=service.settings.max_body, must_be=MUST_BE)
         service.check_size(asked.texts())
         await service.admit(request, asked.api_key, asked.texts())
-        return await _answer(service, asked)
+        reply = await _answer(service, asked)
+        return Response(reply.model_dump_json(by_alias=True, exclude_none=True), media_type=JSON)
 
     @router.post(
         "/detect",
@@ -192,7 +193,7 @@ def libretranslate(service: Service) -> Dialect:
         return Health()
 
     add_file_routes(router, service, {status: {"model": Error} for status in STATUSES})
-    return Dialect(prefix="", router=router, error=error)
+    return Dialect(prefix="", router=router, error=error, direct=(Direct("/translate", translate, methods=["POST"]),))
 
 
 async def _answer(service: Service, asked: TranslateRequest) -> TranslateReply:

@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 MOST_CALLERS = 10_000  # whose buckets are remembered; beyond, those not heard of for longest get a full one
 
@@ -37,6 +38,7 @@ class Rate:
         return math.ceil(missing * 60 / self.limit) if missing > 0 else 0
 
 
+@lru_cache(maxsize=1024)
 def network_of(host: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 that one customer has of IPv6."""
     try:

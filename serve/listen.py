@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
 import signal
@@ -22,6 +23,7 @@ from s2s.errors import UserError
 
 from .protocols import Run
 from .service import Service
+from .wire import new_loop, reader
 
 GRACE_SECONDS = 30  # for requests under way when a signal comes
 SENDING_SECONDS = 5  # and then for the answers to reach their clients
@@ -39,7 +41,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             ws="none",
-            http="h11",  # the other one answers unknown methods itself, in no dialect
+            http=reader(),
             server_header=False,
             timeout_graceful_shutdown=SENDING_SECONDS,
         )
@@ -90,6 +92,7 @@ class Operator:
 
     async def _warm(self) -> None:
         await self._service.warm(self._service.runs)
+        settle()
         self._service.warming = False
 
     async def _stop(self) -> None:
@@ -106,6 +109,7 @@ class Operator:
                 runs = await asyncio.to_thread(self._again)
                 await self._service.warm(runs)
                 self._service.serve(runs)
+                settle()
             except Exception as error:
                 log.error(
                     "the runs could not be loaded anew, those from before go on: %s",
@@ -116,6 +120,15 @@ class Operator:
             else:
                 _say("Loaded the runs anew")
                 self._service.metrics.reloaded("done")
+
+
+def settle() -> None:
+    """Keep the garbage collector from what is there now and stays: models and libraries, which take a tenth of a second
+    to look through, in which nobody is answered. What has been replaced since the last time is collected.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def listen(
@@ -139,7 +152,8 @@ def listen(
         if not is_loopback(listener):
             _say(_warning(host, with_keys=service.keys is not None))
         server = Server(app, ready)
-        asyncio.run(_serve(server, Operator(server, service, again), listener))
+        with asyncio.Runner(loop_factory=new_loop()) as runner:
+            runner.run(_serve(server, Operator(server, service, again), listener))
 
 
 async def _serve(server: Server, operator: Operator, listener: socket.socket) -> None:
@@ -148,7 +162,10 @@ async def _serve(server: Server, operator: Operator, listener: socket.socket) ->
     if sys.platform != "win32":
         handlers[signal.SIGHUP] = operator.reload
     with _handling(handlers):
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            gc.unfreeze()
 
 
 def _warning(host: str, *, with_keys: bool) -> str:

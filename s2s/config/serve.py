@@ -44,7 +44,8 @@ class Serve(Section):
         0.003,
         ge=0.0,
         le=1.0,
-        description="Between two batches a busy server waits for so many seconds without a request.",
+        description="Between two batches a busy server waits for so many seconds without a request, or a tenth of what"
+        " the last batch took; 0: not at all.",
     )
     queue_limit: Positive = Field(1000, description="Lines that wait, from which on requests are refused (503).")
     timeout: float = Field(60.0, gt=0.0, description="Seconds after which a request is given up (503).")

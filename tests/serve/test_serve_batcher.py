@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -68,7 +69,9 @@ def test_everyone_gets_the_own_answers_in_order(requests: list[tuple[list[str], 
 
     async def scene() -> list[list[str]]:
         batcher = make(replace(BOUNDS, workers=workers, queue=10_000))
-        return await asyncio.gather(*(ask(batcher, work, own, key) for own, key in requests))
+        answers = await asyncio.gather(*(ask(batcher, work, own, key) for own, key in requests))
+        assert batcher.waiting == 0
+        return answers
 
     assert asyncio.run(scene()) == [[text * 2 for text in own] for own, _ in requests]
     for call in work.calls:
@@ -106,6 +109,54 @@ def test_a_busy_server_lets_clients_come_back() -> None:
 
     asyncio.run(scene())
     assert work.calls == [["a"], ["b", "c"], ["d", "e"]]
+
+
+def test_nobody_is_waited_for_when_all_are_back() -> None:
+    work = opened()
+
+    async def scene() -> None:
+        batcher = make(replace(BOUNDS, gather=1.0))
+        await asyncio.gather(*(ask(batcher, work, [text]) for text in "abc"))
+        async with asyncio.timeout(0.9):
+            await asyncio.gather(*(ask(batcher, work, [text]) for text in "de"))
+
+    asyncio.run(scene())
+    assert work.calls == [["a"], ["b", "c"], ["d", "e"]]
+
+
+def test_an_event_loop_that_is_busy_is_no_pause() -> None:
+    work = opened()
+
+    async def client(batcher: Batcher, first: str, second: str) -> None:
+        await ask(batcher, work, [first])
+        time.sleep(0.05)  # writes its answer, while others can't even be read
+        await asyncio.sleep(0.003)
+        await ask(batcher, work, [second])
+
+    async def scene() -> None:
+        batcher = make(replace(BOUNDS, gather=0.02))
+        first = asyncio.create_task(ask(batcher, work, ["a"]))
+        await asyncio.gather(*(client(batcher, *pair) for pair in ("bd", "ce")), first)
+
+    asyncio.run(scene())
+    assert work.calls == [["a"], ["b", "c"], ["d", "e"]]
+
+
+def test_who_wants_no_waiting_gets_none() -> None:
+    work = opened()
+
+    async def client(batcher: Batcher, first: str, second: str, seconds: float) -> None:
+        await ask(batcher, work, [first])
+        await asyncio.sleep(seconds)
+        await ask(batcher, work, [second])
+
+    async def scene() -> None:
+        batcher = make()
+        first = asyncio.create_task(ask(batcher, work, ["a"]))
+        await asyncio.gather(client(batcher, "b", "d", 0), client(batcher, "c", "e", 0.05), first)
+
+    asyncio.run(scene())
+    assert work.calls == [["a"], ["b", "c"], ["d"], ["e"]]
 
 
 def test_a_large_request_does_not_keep_small_ones_waiting() -> None:
@@ -157,6 +208,7 @@ def test_one_bad_request_spoils_no_other() -> None:
         work.gate.set()
         found = await asyncio.gather(first, *rest, return_exceptions=True)
         await batcher.rest()
+        assert batcher.waiting == 0
         assert await ask(batcher, work, ["f"]) == ["ff"]  # the worker is still there
         return found
 
@@ -180,6 +232,7 @@ def test_who_leaves_is_taken_from_the_queue() -> None:
         work.gate.set()
         assert await tasks[2] == ["cc"]
         await batcher.rest()
+        assert batcher.waiting == 0
 
     asyncio.run(scene())
     assert work.calls == [["a"], ["c"]]

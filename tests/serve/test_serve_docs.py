@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from serve_stub import Echoing, Reversing
 
 from s2s.serve.app import create_app
+from s2s.serve.dialect import Direct
 
 DIALECTS = {
     "/translate", "/detect", "/languages", "/frontend/settings", "/translate_file", "/download_file/{name}", "/health",
@@ -43,3 +44,10 @@ def test_every_route_is_described_and_no_reference_leads_nowhere() -> None:
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)
     assert "$defs" not in text
     assert "HTTPValidationError" not in schemas
+
+
+def test_what_is_answered_directly_is_described() -> None:
+    app = create_app([Reversing()])
+    direct = [route for route in app.routes if isinstance(route, Direct)]
+    assert [(route.path, route.methods) for route in direct] == [("/translate", {"POST"})]
+    assert all("post" in app.openapi()["paths"][route.path] for route in direct)

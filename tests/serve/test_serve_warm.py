@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -83,3 +84,21 @@ def test_languages_can_be_told_apart_at_once_where_there_are_several(sources: tu
     service = Service(runs, Settings())
     asyncio.run(service.warm(runs))
     assert (service.detector._identifier is not None) is loaded
+
+
+def test_the_garbage_collector_leaves_alone_what_stays() -> None:
+    """A full collection looks through every object of models and libraries: a tenth of a second without an answer."""
+
+    async def scene() -> None:
+        service = Service([Reversing()], Settings())
+        Operator(mock.Mock(), service, None).start()
+        async with asyncio.timeout(20):
+            while service.warming:
+                await asyncio.sleep(0.005)
+
+    gc.unfreeze()
+    try:
+        asyncio.run(scene())
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
