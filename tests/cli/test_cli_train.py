@@ -125,7 +125,7 @@ def test_tiny_corpora_train(here: Path, count: int) -> None:
 
 def test_one_pair_is_too_little(here: Path) -> None:
     (here / "one.tsv").write_text("a\tb\n")
-    refused(s2s("train", "one.tsv"), "1 pairs", "validation")
+    refused(s2s("train", "one.tsv"), "1 of 1 pair (1 different source)", "validation")
     assert not (here / "runs").exists()
 
 
