@@ -59,14 +59,14 @@ __attribute__((noinline)) void panel_sums(int groups, const char* x, size_t x_ap
     for (int i = 0; i < POINTERS; ++i) left[i] = x + size_t(3 * i) * x_apart;
     for (int k = 0; k < groups; ++k, w += 2 * 64) {
         const __m512i low = _mm512_loadu_si512(w), high = _mm512_loadu_si512(w + 64);
-    S2S_SUMS
+        S2S_SUMS
         for (int r = 0; r < ROWS; ++r) {
             int32_t four;
             std::memcpy(&four, left[r / 3] + size_t(r % 3) * x_apart, 4);
             const __m512i one = _mm512_set1_epi32(four);
             now[r][0] = F::onto(now[r][0], one, low), now[r][1] = F::onto(now[r][1], one, high);
         }
-    S2S_SUMS
+        S2S_SUMS
         for (int i = 0; i < POINTERS; ++i) left[i] += 4;
     }
     S2S_SUMS
