@@ -93,15 +93,15 @@ class Program:
 
     Args:
         state: widths of the parts of a state.
+        rows: of a step at most; more than a few take packed matrices.
     """
 
-    def __init__(self, state: list[int]) -> None:
+    def __init__(self, state: list[int], rows: int = FEW) -> None:
         self.width = 0
         self.state = [self.room(width) for width in state]
         self.state_size = self.width
         self.vocabulary = 0
-        self.most: int | None = None
-        """Rows that it is for; None: any number."""
+        self._rows = rows
         self._lines: list[tuple[int, ...]] = []
         self._kept: list[Tensor] = []
         self._made: Tensor | None = None
@@ -219,7 +219,8 @@ class Program:
             raise Unfit(f"a matrix in {numbers.dtype}")
         if (packed := _packed(numbers)) is not None:
             return packed, _vector(scale), _PACKED[numbers.dtype]
-        self.most = FEW
+        if self._rows > FEW:
+            raise Unfit(f"{self._rows} rows and a matrix that is not packed")
         return numbers.detach().contiguous(), _vector(scale), _KEPT[numbers.dtype]
 
     def _add(

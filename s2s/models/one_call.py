@@ -66,20 +66,17 @@ def one_call(writer: Writer, memory: Memory, count: int) -> OneCall | Writer:
         return writer
     state = writer.begin(memory)
     try:
-        program = _written(writer, state, memory)
+        return OneCall(_written(writer, state, memory, count), torch.cat(tensors(state), 1))
     except Unfit:
         return writer
-    if program.most is not None and count > program.most:
-        return writer
-    return OneCall(program, torch.cat(tensors(state), 1))
 
 
-def _written(writer: Writer, state: DecoderState, memory: Memory) -> Program:
+def _written(writer: Writer, state: DecoderState, memory: Memory, count: int) -> Program:
     """`Writer.step` of a model without copying, coverage and gates."""
     parts = tensors(state)
     if any(part.dtype != torch.float32 for part in (*parts, memory.keys, memory.values, memory.context)):
         raise Unfit("states that are not float32")
-    program = Program([part.shape[1] for part in parts])
+    program = Program([part.shape[1] for part in parts], count)
     before = _as_state(program.state, state)
     features = _decoder(program, writer.decoder, before, memory)
     program.emit(features, *_layer(writer.output))
