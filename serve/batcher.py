@@ -2,8 +2,9 @@
 
 While the workers are busy, items gather; one that is free takes the next batch at once, so a server at rest adds no
 waiting. After a batch of several requests it waits while their clients come back, a few milliseconds apart: otherwise
-the first of them would be answered alone, and all others wait for that. All that is here runs on the event loop but the
-work itself, so nothing is locked.
+the first of them would be answered alone, and all others wait for that. Several workers take equal shares of what there
+is, and wait for clients one after the other: else they would begin together, and then rest together while answers are
+written. All that is here runs on the event loop but the work itself, so nothing is locked.
 """
 
 from __future__ import annotations
@@ -97,17 +98,17 @@ class Lane:
         self.work = work
         self.jobs: deque[Job] = deque()
 
-    def take(self, bounds: Bounds) -> list[Part]:
-        """The next batch, which leaves the queue.
+    def take(self, most: int, room: int) -> list[Part]:
+        """The next batch, which leaves the queue: so many items, with so much room, at most.
 
         Jobs offer an item in turn, so that a large one does not keep small ones waiting. The first of the job in front
         sets the size, and what is nearest to it comes along.
         """
-        first, *offered = self._offered(2 * bounds.items)
+        first, *offered = self._offered(2 * most)
         batch, largest = [first], first.size
         for part in sorted(offered, key=lambda part: abs(part.size - first.size)):
             largest = max(largest, part.size)
-            if len(batch) == bounds.items or largest * (len(batch) + 1) > bounds.room:
+            if len(batch) == most or largest * (len(batch) + 1) > room:
                 break
             batch.append(part)
         self._remove(batch)
@@ -148,6 +149,12 @@ class Batcher:
         self._free = bounds.workers
         self.waiting = 0
         """Items that no worker has begun with."""
+        self._working = 0
+        """Items that a worker is at."""
+        self._away = 0
+        """Requests that were answered, and whose clients are waited for."""
+        self._turn = asyncio.Lock()
+        """Held by the worker that waits for clients."""
         self._running: set[asyncio.Task[None]] = set()
 
     async def rest(self) -> None:
@@ -168,6 +175,7 @@ class Batcher:
         lane = self._lanes.setdefault(key, Lane(work))
         lane.jobs.append(job)
         self.waiting += len(items)
+        self._away = max(0, self._away - 1)
         self._start()
         try:
             return await job.done
@@ -181,8 +189,9 @@ class Batcher:
         """Give each free worker a batch."""
         while self._free and self._lanes:
             key, lane = next(iter(self._lanes.items()))
-            batch = lane.take(self._bounds)
+            batch = lane.take(self._share(), self._bounds.room)
             self.waiting -= len(batch)
+            self._working += len(batch)
             del self._lanes[key]
             if lane.jobs:
                 self._lanes[key] = lane  # behind the others
@@ -191,32 +200,43 @@ class Batcher:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
+    def _share(self) -> int:
+        """Of all that is there, and may soon be there again, what one of the workers may take."""
+        return min(self._bounds.items, math.ceil((self.waiting + self._working + self._away) / self._bounds.workers))
+
     async def _run(self, work: Work, batch: Sequence[Part]) -> None:
         time = asyncio.get_running_loop().time
         jobs, start = len({part.job for part in batch}), time()
         self._watcher.batched(len(batch), sum(part.size for part in batch))
         try:
-            await self._answer(work, batch)
+            try:
+                await self._answer(work, batch)
+            finally:
+                self._working -= len(batch)
             if jobs > 1 and self._bounds.gather:
+                self._away += jobs
                 await self._gather(jobs, max(self._bounds.gather, SHARE * (time() - start)))
         finally:
             self._free += 1
             self._start()
 
     async def _gather(self, jobs: int, pause: float) -> None:
-        """Wait until as many wait as did when `jobs` were answered, and as many again; or until nobody comes any more.
+        """Wait until a share of all clients has come back, or nobody comes any more; `jobs` were answered just now.
 
         Turns of the event loop are counted, not seconds: as long as it is busy with the last answers, nobody can come.
         """
-        enough = min(self._bounds.items, self.waiting + jobs)
         turns = math.ceil(pause / TURN)
-        seen, quiet = self.waiting, 0
-        for _ in range(PAUSES * turns):
-            if seen >= enough or quiet >= turns:
-                return
-            await asyncio.sleep(TURN)
-            quiet = 0 if self.waiting > seen else quiet + 1
-            seen = self.waiting
+        async with self._turn:
+            seen, quiet = self.waiting, 0
+            for _ in range(PAUSES * turns):
+                if seen >= self._share():
+                    return
+                if quiet >= turns:
+                    break
+                await asyncio.sleep(TURN)
+                quiet = 0 if self.waiting > seen else quiet + 1
+                seen = self.waiting
+            self._away = max(0, self._away - jobs)
 
     async def _answer(self, work: Work, batch: Sequence[Part]) -> None:
         """Answer the parts of a batch; where that fails, each job by itself, so that none spoils another."""

@@ -47,7 +47,7 @@ class Service:
             room=settings.batch_characters,
             queue=settings.queue_limit,
             gather=settings.batch_wait,
-            workers=settings.workers,
+            workers=settings.workers or 1,
         )
         self.metrics = Metrics()
         self._batcher = Batcher(bounds, self.metrics)

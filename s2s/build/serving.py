@@ -15,10 +15,14 @@ from s2s.passages import Passage, Wish, align_passages, cut_texts, translate_pas
 from s2s.scoring import Links
 from s2s.text.sentences import sentences
 from s2s.text.turns import Turns, history
+from s2s.training.hardware import pick_device, set_threads
 from s2s.translator import Constraints, Translator
 
 WIDE = 10
 """Beam for required words: in a narrower one they stand where there is room rather than where they fit."""
+
+MOST_WORKERS = 4
+"""That a server has unless it is told otherwise."""
 
 COLDEST = 1e-3
 """Below this temperature only the likeliest words are left, and divisions by it would overflow."""
@@ -149,14 +153,30 @@ def servable(translator: Translator) -> list[Interpreter | Partner]:
 
 
 def load_runs(
-    paths: Sequence[Path], *, device: Device = "auto", precision: Precision = "float32"
+    paths: Sequence[Path], *, device: Device = "auto", threads: int | None = None, precision: Precision = "float32"
 ) -> list[Interpreter | Partner]:
-    """What all of some run directories offer, from their files as they are now.
+    """What all of some run directories offer, from their files as they are now; `threads`: of one batch.
 
     Raises:
         UserError: one is no run, or is damaged.
     """
-    return [one for path in paths for one in servable(load_translator(path, device=device, precision=precision))]
+    translators = (load_translator(path, device=device, threads=threads, precision=precision) for path in paths)
+    return [one for translator in translators for one in servable(translator)]
+
+
+def share_cores(settings: Serve, device: Device) -> tuple[Serve, int]:
+    """The settings with their number of workers, and the threads that each may have.
+
+    Workers with a thread each don't wait for one another at every step, as the threads of one batch do, and one works
+    while the answers of another are written. Beyond a few, they wait for Python's lock instead.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    cores = set_threads(None)
+    usual = min(MOST_WORKERS, cores) if pick_device(device).type == "cpu" else 1
+    workers = settings.workers or usual
+    return settings.model_copy(update={"workers": workers}), max(1, cores // workers)
 
 
 def serve_settings(run: Path, keys: Mapping[str, Any]) -> Serve:

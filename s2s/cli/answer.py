@@ -153,12 +153,13 @@ def serve(
         from s2s.serve.app import run
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve", "s2s serve") from None
-    from s2s.build.serving import load_runs, serve_settings
+    from s2s.build.serving import load_runs, serve_settings, share_cores
     from s2s.build.words import split_serve
 
     runs, tree = split_serve(words)
-    settings = serve_settings(runs[0], tree)
-    load = partial(load_runs, runs, device=device.value, precision=precision.value if precision else settings.precision)
+    settings, threads = share_cores(serve_settings(runs[0], tree), device.value)
+    chosen = precision.value if precision else settings.precision
+    load = partial(load_runs, runs, device=device.value, threads=threads, precision=chosen)
     run(
         load(),
         host=host or settings.host,

@@ -35,7 +35,9 @@ class Serve(Section):
         "float32",
         description="Of the products; int8: of the output layer's, beside bfloat16; auto: that where it pays.",
     )
-    workers: Positive = Field(1, description="Batches at a time; each takes all cores that torch may use.")
+    workers: Positive | None = Field(
+        None, description="Batches at a time, which share the cores; none: one a core, four at most, and one on a GPU."
+    )
     batch_lines: Positive = Field(64, description="Most lines of a batch; they may be of several requests.")
     batch_characters: Positive = Field(
         20_000, description="Most characters of a batch, in which each line counts as long as its longest."

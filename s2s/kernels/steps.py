@@ -9,7 +9,7 @@ Shapes: R rows, B sentences, S positions of the source, W width of a state, V vo
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from enum import IntEnum, auto
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ Matrix = Tensor | Rounded
 
 
 class Do(IntEnum):
-    """In the order of `source/steps.cpp`."""
+    """In the order of `source/steps.hpp`."""
 
     EMBED = 0
     CONTEXT = auto()
@@ -86,6 +86,19 @@ def unavailable(like: Tensor) -> str | None:
     if torch.is_autocast_enabled("cpu"):
         return "autocast chooses the types of its own"
     return not_built("steps")
+
+
+class Way(NamedTuple):
+    """What a greedy search may write."""
+
+    bos: int
+    eos: int
+    room: Sequence[int]
+    """Tokens that each sentence may have before its end."""
+    forbidden: Tensor | None = None
+    """Tokens that are never written; they do count in the softmax."""
+    meaning: Tensor | None = None
+    """What the embedding reads of each token that is written, where that is not itself."""
 
 
 class Program:
@@ -201,16 +214,38 @@ class Program:
     def run(self, token_R: Tensor, state_RW: Tensor, source: Read) -> tuple[Tensor, Tensor]:
         """Logits (R, V) and the next state (R, W); the rows of a sentence stand together."""
         rows, sentences = len(token_R), len(source.mask if source.place is None else source.place)
-        if self._made is None:
-            self._made = torch.tensor(self._lines, dtype=torch.int64)
         after_RW, logits_RV = torch.empty_like(state_RW), state_RW.new_empty(rows, self.vocabulary)
         sizes = (
             *(rows, rows // sentences, source.mask.shape[1], self.state_size, self.width),
             *(len(self._lines), self.vocabulary, source.context.shape[1]),
         )
         token_R, state_RW = token_R.contiguous(), state_RW.contiguous()
-        call("steps", "decode_step", sizes, None, state_RW, token_R, self._made, *source, after_RW, logits_RV)
+        call("steps", "decode_step", sizes, None, state_RW, token_R, self._instructions(), *source, after_RW, logits_RV)
         return logits_RV, after_RW
+
+    def greedily(self, first_BW: Tensor, source: Read, way: Way) -> tuple[Tensor, Tensor]:
+        """All steps of a greedy search: tokens and their log-probabilities, (B, longest room + 1) each.
+
+        A sentence goes on until it writes its end, or the first token beyond its room; behind that stand zeros.
+        """
+        assert source.place is None
+        longest = max(way.room) + 1
+        token_BT = torch.zeros(len(way.room), longest, dtype=torch.int64)
+        gain_BT = torch.zeros(token_BT.shape)
+        forbidden = 0 if way.forbidden is None else len(way.forbidden)
+        sizes = (
+            *(len(way.room), source.mask.shape[1], self.state_size, self.width, len(self._lines), self.vocabulary),
+            *(source.context.shape[1], way.bos, way.eos, longest, forbidden),
+        )
+        room_B = torch.tensor(way.room, dtype=torch.int64)
+        given = (first_BW.contiguous(), self._instructions(), *source[:4], room_B, way.forbidden, way.meaning)
+        call("steps", "decode_greedily", sizes, None, *given, token_BT, gain_BT)
+        return token_BT, gain_BT
+
+    def _instructions(self) -> Tensor:
+        if self._made is None:
+            self._made = torch.tensor(self._lines, dtype=torch.int64)
+        return self._made
 
     def _parts(self, matrix: Matrix) -> tuple[Tensor, Tensor | None, int]:
         """Its numbers, their scales, and how they are kept."""
@@ -242,7 +277,7 @@ class Program:
 
 _KEPT = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 _PACKED = {torch.bfloat16: 3, torch.int8: 4, torch.float32: 5}
-"""As in `source/steps.cpp`."""
+"""As in `source/steps.hpp`."""
 _TOGETHER = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}
 _SIDE_BY_SIDE = 32
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from s2s.cores import steps
 from s2s.kernels.eight import Rounded
-from s2s.kernels.steps import Do, Matrix, Program, Read, Register, Unfit, unavailable
+from s2s.kernels.steps import Do, Matrix, Program, Read, Register, Unfit, Way, unavailable
 from s2s.models.attention import Attention
 from s2s.models.compact import Int8Linear
 from s2s.models.decoder import Decoder, DecoderState, Memory
@@ -40,9 +40,11 @@ class OneCall:
     def step(self, token_R: Tensor, state_RW: Tensor, memory: Memory | Left) -> tuple[Tensor, Tensor]:
         """Logits (R, V) of the next token, and the next state."""
         whole, place_B = memory if isinstance(memory, Left) else (memory, None)
-        parts = whole.keys, whole.values, whole.mask, whole.context
-        source = Read(*(part.contiguous() for part in parts))._replace(place=place_B)
-        return self._program.run(token_R, state_RW, source)
+        return self._program.run(token_R, state_RW, _source(whole)._replace(place=place_B))
+
+    def greedily(self, memory: Memory, way: Way) -> tuple[Tensor, Tensor]:
+        """A whole greedy search, as `s2s.search.stepper.Goer` says."""
+        return self._program.greedily(self._first_BW, _source(memory), way)
 
     def reorder(self, state_RW: Tensor, index_R: Tensor) -> Tensor:
         """The given rows of a state, in the given order."""
@@ -53,6 +55,10 @@ class OneCall:
         if isinstance(memory, Left):
             return Left(memory.whole, memory.place_B.index_select(0, sentences_B))
         return Left(memory, sentences_B)
+
+
+def _source(memory: Memory) -> Read:
+    return Read(*(part.contiguous() for part in (memory.keys, memory.values, memory.mask, memory.context)))
 
 
 def one_call(writer: Writer, memory: Memory, count: int) -> OneCall | Writer:

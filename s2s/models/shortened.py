@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from s2s.kernels.steps import Way
 from s2s.models.decoder import Memory
-from s2s.models.one_call import one_call
+from s2s.models.one_call import OneCall, one_call
 from s2s.models.writer import Writer
 
 
@@ -32,6 +33,13 @@ class Shortened:
         """Logits (R, X) of the next token, and the next state."""
         logits_RX, state = self._stepper.step(self._token_X.index_select(0, place_R), state, memory)
         return logits_RX, state
+
+    def greedily(self, memory: Memory, way: Way) -> tuple[Tensor, Tensor] | None:
+        """A whole greedy search, as `s2s.search.stepper.Goer` says; its tokens are places, too."""
+        if not isinstance(self._stepper, OneCall):
+            return None
+        bos = int(self._token_X[way.bos])
+        return self._stepper.greedily(memory, way._replace(bos=bos, meaning=self._token_X.contiguous()))
 
     def reorder(self, state: Any, index_R: Tensor) -> Any:
         """The given rows of a state, in the given order."""

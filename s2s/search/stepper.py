@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from s2s.kernels.steps import Way
 
 StateT = TypeVar("StateT")
 MemoryT = TypeVar("MemoryT")
@@ -22,6 +24,15 @@ class Stepper(Protocol[StateT, MemoryT]):
     def step(self, token_R: Tensor, state: StateT, memory: MemoryT) -> tuple[Tensor, StateT]: ...
     def reorder(self, state: StateT, index_R: Tensor) -> StateT: ...
     def select(self, memory: MemoryT, sentences_B: Tensor) -> MemoryT: ...
+
+
+@runtime_checkable
+class Goer(Protocol):
+    """A Stepper that may go all the way of a greedy search by itself, without coming back after each step."""
+
+    def greedily(self, memory: Any, way: Way) -> tuple[Tensor, Tensor] | None:
+        """Tokens and their log-probabilities as of `s2s.kernels.steps.Program.greedily`; None: it has to be led."""
+        ...
 
 
 class Ensemble:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from s2s.kernels.likeliest import likeliest
+from s2s.kernels.steps import Way
 from s2s.search.hypothesis import Hypothesis, LengthPenalty
 from s2s.search.limits import Limits, Rules
 from s2s.search.sampling import Sampling, draw, uniform_numbers
-from s2s.search.stepper import MemoryT, StateT, Stepper, device_of, log_softmax
+from s2s.search.stepper import Goer, MemoryT, StateT, Stepper, device_of, log_softmax
 
 Choose = Callable[[Tensor, Rules, "_Written", int], tuple[Tensor, Tensor]]
 """From logits (B, K, V), the rules, what is written and the position: tokens (B, K) and their log-probabilities."""
@@ -28,6 +29,8 @@ def greedy(
     penalty: LengthPenalty,
 ) -> list[Hypothesis]:
     """The likeliest next token at each step; one hypothesis a sentence, in the order of the memory."""
+    if (found := _at_once(model, memory, limits, penalty)) is not None:
+        return found
 
     def best(logits_B1V: Tensor, rules: Rules, written: _Written, position: int) -> tuple[Tensor, Tensor]:
         if rules.simple:
@@ -64,6 +67,24 @@ def sample(
         return token_BK, log_p_BKV.gather(-1, token_BK.unsqueeze(-1)).squeeze(-1)
 
     return _walk(model, memory, limits, count, drawn, penalty)
+
+
+@torch.inference_mode()
+def _at_once(
+    model: Stepper[StateT, MemoryT], memory: MemoryT, limits: Limits, penalty: LengthPenalty
+) -> list[Hypothesis] | None:
+    """A greedy search by a model that goes by itself; None where it does not, or not by these limits."""
+    room = limits.room()
+    if not room or not isinstance(model, Goer):
+        return None
+    rules = Rules.of(limits, torch.device("cpu"))
+    if not rules.simple:
+        return None
+    found = model.greedily(memory, Way(limits.bos, limits.eos, room, rules.forbidden))
+    if found is None:
+        return None
+    tokens, gains = (part.tolist() for part in found)
+    return [_hypothesis(*one, limits.eos, penalty) for one in zip(tokens, gains, room, strict=True)]
 
 
 @torch.inference_mode()

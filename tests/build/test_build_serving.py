@@ -8,7 +8,8 @@ import pytest
 import torch
 from translators import SOURCE, lively, made
 
-from s2s.build.serving import Interpreter, Partner, servable
+from s2s.build import serving
+from s2s.build.serving import Interpreter, Partner, servable, share_cores
 from s2s.config.io import check
 from s2s.errors import UserError
 from s2s.passages import Wish, align_passages, cut_texts, translate_passages
@@ -116,3 +117,20 @@ def test_attention_by_lines_and_of_long_ones_by_sentences() -> None:
     count = len(sentences(LONG))
     assert [len(interpreter.attention(LONG, "Xy. " * times)) for times in (count, count + 1)] == [count, 1]
     assert Interpreter(made(None)).attention("ab", "xz") == []
+
+
+@pytest.mark.parametrize(
+    ("cores", "wanted", "workers", "threads"),
+    [(1, None, 1, 1), (2, None, 2, 1), (6, None, 4, 1), (8, None, 4, 2), (8, 1, 1, 8), (8, 3, 3, 2), (2, 5, 5, 1)],
+)
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, wanted: int | None, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(serving, "set_threads", lambda _: cores)
+    settings, each = share_cores(check({"serve": {"workers": wanted}}, "x").serve, "cpu")
+    assert (settings.workers, each) == (workers, threads)
+
+
+def test_a_gpu_has_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "pick_device", lambda _: torch.device("cuda"))
+    assert share_cores(check({}, "x").serve, "auto")[0].workers == 1

@@ -292,3 +292,37 @@ def test_several_workers_work_at_the_same_time() -> None:
 
     with ThreadPoolExecutor(1):
         asyncio.run(scene())
+
+
+def test_several_workers_take_equal_shares() -> None:
+    work = Doubling()
+
+    async def scene() -> None:
+        batcher = make(replace(BOUNDS, items=10, workers=2))
+        first = [asyncio.create_task(ask(batcher, work, [text])) for text in "ab"]
+        while len(work.calls) < 2:
+            await asyncio.sleep(0.001)
+        rest = [asyncio.create_task(ask(batcher, work, [text])) for text in "cdefgh"]
+        await asyncio.sleep(0)
+        work.gate.set()
+        await asyncio.gather(*first, *rest)
+
+    asyncio.run(scene())
+    assert sorted(map(len, work.calls)) == [1, 1, 2, 4]  # four: half of six and of the one at work
+
+
+def test_several_workers_wait_for_clients_one_after_the_other() -> None:
+    """Else both begin as soon as one share is back, one of them with what is left."""
+    work = opened()
+
+    async def client(batcher: Batcher, text: str) -> None:
+        for _ in range(6):
+            await ask(batcher, work, [text])
+
+    async def scene() -> None:
+        batcher = make(replace(BOUNDS, gather=0.3, workers=2))
+        await asyncio.gather(*(client(batcher, text) for text in "abcdefgh"))
+
+    asyncio.run(scene())
+    assert [len(call) for call in work.calls[4:-4]] == [4] * len(work.calls[4:-4])
+    assert len(work.calls) > 8
