@@ -31,6 +31,8 @@ import typer
 from s2s.session import load
 
 S2S = [sys.executable, "-m", "s2s"]
+BLOCKS = 5
+"""Of each side, where one sentence is timed."""
 Count = Annotated[int, typer.Option(min=1)]
 
 
@@ -270,33 +272,45 @@ async def terminate(run: Path, texts: Texts, clients: int, seconds: float) -> di
 
 
 async def latency(run: Path, texts: Texts, rounds: int) -> dict[str, object]:
-    """One sentence of about 12 words: by this process, then by the server. Not in turns: after each answer the threads
-    of this process's model look for work for a while, on the cores that the server needs.
+    """One sentence of about 12 words: by this process and by the server, in blocks that take turns, since the machine's
+    speed drifts. After each block comes a pause: the threads of this process's model look for work for a while, on the
+    cores that the server needs.
     """
     number = min(range(len(texts.asked)), key=lambda number: abs(len(texts.asked[number].split()) - 12))
     text, request = texts.asked[number], texts.requests()[number]
     translator = load(run)
-    inside: list[float] = []
-    outside: list[float] = []
-    for _ in range(rounds + 3):
-        start = time.perf_counter()
+
+    async def inside() -> None:
         translator.translate([text])
-        inside.append(time.perf_counter() - start)
+
     with server(run) as (_, port):
         client = Client(port)
-        for _ in range(rounds + 3):
-            start = time.perf_counter()
-            answer = await client.ask(request)
-            outside.append(time.perf_counter() - start)
+
+        async def outside() -> None:
+            assert translation(await client.ask(request)) is not None
+
+        ours, theirs = [], []
+        for _ in range(BLOCKS):
+            ours.append(await _milliseconds(inside, rounds // BLOCKS))
+            theirs.append(await _milliseconds(outside, rounds // BLOCKS))
         client.close()
-    assert translation(answer) is not None
-    ours, theirs = (1000 * statistics.median(times[3:]) for times in (inside, outside))
     return {
         "words": len(text.split()),
-        "in_process_p50_ms": round(ours, 2),
-        "server_p50_ms": round(theirs, 2),
-        "added_ms": round(theirs - ours, 2),
+        "in_process_p50_ms": round(statistics.median(ours), 2),
+        "server_p50_ms": round(statistics.median(theirs), 2),
+        "added_ms": round(statistics.median(b - a for a, b in zip(ours, theirs, strict=True)), 2),
     }
+
+
+async def _milliseconds(answer: Callable[[], Awaitable[None]], count: int) -> float:
+    """The median of one block."""
+    await asyncio.sleep(0.5)
+    times = []
+    for _ in range(count + 3):
+        start = time.perf_counter()
+        await answer()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[3:])
 
 
 def read(path: Path) -> list[str]:

@@ -65,13 +65,14 @@ inline void greedily(int sentences, int threads, const Source& source, const Pro
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return way.room[a] > way.room[b]; });
     const int parts = sentences > FEW_ROWS ? std::max(1, std::min(threads, sentences / FEW_ROWS)) : 1;
+    // Not in a team of one: inside of it, the products of few rows could not share the team that waits, and made a new one each.
+    if (parts == 1) return go(std::move(order), threads, source, program, first, way, tokens, gains);
     std::vector<std::vector<int64_t>> dealt(static_cast<size_t>(parts));
     for (size_t i = 0; i < order.size(); ++i) dealt[i % dealt.size()].push_back(order[i]);
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
 #endif
-    for (int part = 0; part < parts; ++part)
-        go(std::move(dealt[size_t(part)]), parts > 1 ? 1 : threads, source, program, first, way, tokens, gains);
+    for (int part = 0; part < parts; ++part) go(std::move(dealt[size_t(part)]), 1, source, program, first, way, tokens, gains);
 }
 
 }  // namespace s2s
