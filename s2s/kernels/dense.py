@@ -58,6 +58,14 @@ def over_rows(g_KM: Tensor, x_KN: Tensor) -> Tensor:
     return y_MN
 
 
+def each_over_rows(g_BKM: Tensor, x_BKN: Tensor) -> Tensor:
+    """g_b^T x_b, (B, M, N)."""
+    (_, depth, rows), columns = g_BKM.shape, x_BKN.shape[2]
+    if not _serves(rows, columns, depth * len(g_BKM), g_BKM, x_BKN):
+        return torch.bmm(g_BKM.transpose(1, 2), x_BKN)
+    return _product("over_rows", g_BKM, x_BKN, (rows, columns, depth))
+
+
 def each_by_rows(x_BMK: Tensor, weight_BNK: Tensor) -> Tensor:
     """x_b W_b^T, (B, M, N), with gradients: scores of queries and keys, say."""
     if _learns_each(x_BMK, weight_BNK, weight_BNK.shape[1]):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from s2s.cores import PreparedStack, Stack, State
 from s2s.kernels.dropout import dropout
+from s2s.models import fed
 from s2s.models.attention import Attention, Feed, Query, Readout
 from s2s.models.embedding import Embedding
 from s2s.models.nested import map_tensors
@@ -145,7 +146,7 @@ class Decoder(nn.Module):
         longer with their product.
         """
         embedded_BTM = self.embedding(target_BT)
-        decoded = (self._at_once if self.feeding is None else self._stepwise)(embedded_BTM, memory, weights)
+        decoded = (self._at_once if self.feeding is None else self._fed)(embedded_BTM, memory, weights)
         return decoded._replace(features=dropout(decoded.features, self.dropout, self.training))
 
     def _at_once(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
@@ -175,8 +176,18 @@ class Decoder(nn.Module):
             contexts.append(context)
         return torch.cat(contexts, 1), None
 
+    def _fed(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
+        """Something is fed back: in training as one call where that serves."""
+        if (loops := fed.loops(self, embedded_BTM, memory)) is None:
+            return self._stepwise(embedded_BTM, memory, keep)
+        output_BTO, context, features, every = fed.decode(self, embedded_BTM, memory, loops)
+        weights = every if keep else None
+        if features is None:
+            return self._read(output_BTO, context, weights, embedded_BTM, memory)
+        return Decoded(features, weights, self._generating([context, output_BTO], embedded_BTM))
+
     def _stepwise(self, embedded_BTM: Tensor, memory: Memory, keep: bool) -> Decoded:
-        """Something is fed back: one step after the other, with the embeddings projected once."""
+        """One step after the other, with the embeddings projected once."""
         state = self.begin(memory)
         prepared = self.stack.prepare(embedded_BTM.shape[0])
         gates_BTG = self.stack.project(self._inputs(embedded_BTM, memory))
@@ -246,9 +257,13 @@ class Decoder(nn.Module):
     ) -> Decoded:
         parts = [] if context is None else [context.to(output_RTO.dtype)]
         parts.append(output_RTO)
-        generate = None
-        if self.generate is not None:
-            generate = self.generate(torch.cat([*parts, embedded_RTM], -1)).squeeze(-1)
+        generate = self._generating(parts, embedded_RTM)
         if self.peeky:
             parts.append(self._context(output_RTO, memory))
         return Decoded(self.readout(parts, embedded_RTM), weights, generate)
+
+    def _generating(self, parts: list[Tensor], embedded_RTM: Tensor) -> Tensor | None:
+        """(R, T) the logit of p_gen from [c; s; e], where the model copies."""
+        if self.generate is None:
+            return None
+        return self.generate(torch.cat([*parts, embedded_RTM], -1)).squeeze(-1)  # type: ignore[no-any-return]
