@@ -5,6 +5,8 @@ Shapes as in `s2s.models.decoder`.
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -20,16 +22,28 @@ from s2s.models.attention import Attention
 if TYPE_CHECKING:
     from s2s.models.decoder import Decoder, Memory
 
+logger = logging.getLogger("s2s")
+
 CORES = ("gru", "lstm")
 """The cells whose step is in the call, by `Cell.kernel` name."""
 
 
 def loops(decoder: Decoder, embedded_BTM: Tensor, memory: Memory) -> fed.Loops | None:
     """What computes the decoder in one call here; None where it goes step by step."""
-    layer = _layer(decoder)
-    if layer is None or not (_serves(decoder) and _learns_here(decoder, embedded_BTM, memory)):
+    if not _learns_here(decoder, embedded_BTM, memory):
         return None
-    return _engine(layer.backend, product_dtype(layer.cell.layer_weights()[0]))
+    layer = _layer(decoder)
+    name, engine = "step by step", None
+    if layer is not None and _serves(decoder):
+        name, engine = _engine(layer.backend, product_dtype(layer.cell.layer_weights()[0]))
+    _announce(name)
+    return engine
+
+
+@functools.cache
+def _announce(chosen: str) -> None:
+    """Cached, so that each choice is said once."""
+    logger.info("attention is fed back: %s", chosen)
 
 
 def decode(
@@ -74,10 +88,10 @@ def _reading(decoder: Decoder, embedded_BTM: Tensor, inputs_BTI: Tensor) -> tupl
 def _layer(decoder: Decoder) -> Recurrent | None:
     """The stack's only layer, where it is one whose step is in the call."""
     layer = decoder.stack.layers[0]
-    alone = len(decoder.stack.layers) == 1 and isinstance(layer, Recurrent)
-    if not alone or layer.cell.kernel not in CORES or layer.reverse or layer.segment is not None:
+    if len(decoder.stack.layers) > 1 or not isinstance(layer, Recurrent) or layer.reverse:
         return None
-    return None if layer.training and layer.weight_drop else layer
+    again = layer.segment is not None or (layer.training and layer.weight_drop > 0)
+    return None if again or layer.cell.kernel not in CORES else layer
 
 
 def _serves(decoder: Decoder) -> bool:
@@ -104,11 +118,13 @@ def _learns_here(decoder: Decoder, embedded_BTM: Tensor, memory: Memory) -> bool
     return on_cpu and alike and wide and something and learns(*given, *decoder.parameters())
 
 
-def _engine(backend: Backend, dtype: torch.dtype) -> fed.Loops | None:
+def _engine(backend: Backend, dtype: torch.dtype) -> tuple[str, fed.Loops | None]:
+    """With its name."""
     from s2s.kernels.compiled import fed as compiled
 
-    if dtype == torch.float16 or backend not in ("auto", "compiled", "fused"):
-        return None
-    if backend != "fused" and compiled.unavailable(dtype) is None:
-        return compiled.LOOPS
-    return None if backend == "compiled" else fed.PLAIN
+    served = dtype != torch.float16 and backend in ("auto", "compiled", "fused")
+    if served and backend != "fused" and compiled.unavailable(dtype) is None:
+        return "backend compiled", compiled.LOOPS
+    if served and backend != "compiled":
+        return "backend fused", fed.PLAIN
+    return "step by step", None

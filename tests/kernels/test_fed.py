@@ -92,7 +92,13 @@ def given_of(core: str, case: Case, sizes: Sizes, dtype: torch.dtype = torch.flo
     cell = CELLS[core](I, H)
     leaves = {name: randn(*weight.shape, seed=i) for i, (name, weight) in enumerate(cell.named_parameters())}
     fed_size = F if case.read else E
-    shapes = {"x": (B, T, I), "h": (B, H), "keys": (B, S, A), "values": (B, S, E), "feeding": (len(cell.bias_ih), fed_size)}
+    shapes = {
+        "x": (B, T, I),
+        "h": (B, H),
+        "keys": (B, S, A),
+        "values": (B, S, E),
+        "feeding": (len(cell.bias_ih), fed_size),
+    }
     if core == "lstm":
         shapes["c"] = (B, H)
     if case.additive:
@@ -163,7 +169,9 @@ def in_one(given: Given, case: Case, loops: Loops) -> tuple[Tensor | None, ...]:
 def loss_of(outputs: tuple[Tensor | None, ...], used: range = range(4)) -> Tensor:
     """A gradient that differs everywhere, from the outputs that are used."""
     parts = [outputs[i] for i in used]
-    return sum((x.double() * randn(*x.shape, seed=40 + i)).sum() for i, x in zip(used, parts, strict=True) if x is not None)
+    return sum(
+        (x.double() * randn(*x.shape, seed=40 + i)).sum() for i, x in zip(used, parts, strict=True) if x is not None
+    )
 
 
 def gradients(outputs: tuple[Tensor | None, ...], given: Given, used: range = range(4)) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from s2s.kernels.compiled import not_built
 from s2s.kernels.compiled.call import NAMES, call
-from s2s.kernels.fused.fed import Gradients, Kept, Loops, Source, Upstream, Weights, results, room
+from s2s.kernels.fused.fed_contract import Gradients, Kept, Loops, Source, Upstream, Weights, results, room
 from s2s.kernels.protocol import State
 
 
@@ -39,7 +39,9 @@ def _backward(
 ) -> Gradients:
     out = results(kept, state, weights, source)
     written = (*out[:-1], *_pair(out.dstate))
-    call("fed", "fed_backward", _sizes(kept, previous), None, *kept, *_given(state, weights, source), *upstream, *written)
+    call(
+        "fed", "fed_backward", _sizes(kept, previous), None, *kept, *_given(state, weights, source), *upstream, *written
+    )
     return out
 
 
