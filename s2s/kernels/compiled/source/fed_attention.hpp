@@ -67,7 +67,8 @@ template <class S> class Attending {
             if (dweights && offer.mask[s]) dscores[s] += dweights[s];
             mean += weights[s] * dscores[s];
         }
-        for (int s = 0; s < positions; ++s) dscores[s] = offer.mask[s] ? weights[s] * (dscores[s] - mean) : T(0);
+        // Zero where masked: the weight is, or where all are masked, every gradient and so the mean.
+        for (int s = 0; s < positions; ++s) dscores[s] = weights[s] * (dscores[s] - mean);
         if (!offer.energy)
             back_dot(offer, dscores, dquery);
         else if (ask(i, query))
