@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, assert_never
 import torch
 from torch import Tensor, nn
 
-from s2s.kernels import dense
+from s2s.kernels import additive, dense
 from s2s.kernels.attend import attend, serves
 
 Score = Literal["dot", "general", "additive"]
@@ -123,6 +123,9 @@ class Attention(nn.Module):
         energy_A = self.energy.weight[0] if self.score == "additive" else None
         few = energy_A is not None or rows * steps <= FEW * sentences  # else products of matrices are faster
         alike = coverage_RS is None and len(mask_BS) == sentences > 0
+        if energy_A is not None and alike and rows == sentences and additive.learns_here(query_RTQ, keys, values_BSE):
+            asking_BTA = dense.linear(self.query, query_RTQ)
+            return additive.attend(asking_BTA, keys, values_BSE, mask_BS, energy_A)
         if few and alike and serves(query_RTQ, keys, values_BSE, energy_A):
             asking = query_RTQ if energy_A is None else self.query(query_RTQ)
             context_NE, weights_NS = attend(asking.flatten(0, 1), keys, values_BSE, mask_BS, energy_A)

@@ -2,7 +2,7 @@
 //
 // A group of rows goes through all steps alone. A row's left side holds [c | h | f] where features are fed and [h | c]
 // where the context is, so that what the readout, the gates and the query multiply lies side by side.
-#include "fed_attention.hpp"
+#include "attention.hpp"
 #include "fed_cells.hpp"
 
 namespace s2s {

@@ -1,4 +1,4 @@
-// Attention of one row of a decoder's loop (fed.cpp) and its gradients, while keys and values are in the cache.
+// Attention of queries of one row and its gradients, while keys and values are in the cache: for fed.cpp and additive.cpp.
 //
 // tanh(q + k) is made again in the backward. Where neither is far out it is 1 - 2 / (1 + e^2q e^2k), with e^2k once a
 // sentence and e^2q once a step: a pair of positions then costs a division and no exponential.
