@@ -1,7 +1,8 @@
 """Date-format conversion beside NumPy: `python benchmarks/dates.py WORK`.
 
 The recipe `date-attention` (hidden 256, batches of 128) by its command line, and the same model written by hand in
-NumPy (`peers/dates_numpy.py`), on one core with one thread, an epoch of 45,000 pairs in turns. Ours also answers 5,000.
+NumPy (`peers/dates_numpy.py`), on one core with one thread, an epoch of 45,000 pairs in turns. Ours is also evaluated
+on 5,000: answered and compared, and, as at the end of an epoch, with the loss besides.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from peers.tools import S2S
 
 from s2s.build.folder import RunFolder
 from s2s.corpus.toys import dates
+from s2s.session import load
 
 PAIRS = 45_000
 TESTED = 5_000
@@ -60,6 +63,19 @@ def our_epoch(work: Path, keys: list[str]) -> dict[str, Any]:
     }
 
 
+def evaluation(work: Path, test: Path) -> dict[str, float]:
+    """Seconds in which the model of the last epoch answers the test pairs, in training's precision; and how well."""
+    translator = load(work / "run", threads=1, precision="auto")
+    sources, targets = zip(*(line.split("\t") for line in test.read_text(encoding="utf-8").splitlines()), strict=True)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        answers = [own[0].text for own in translator.translate(sources, beam=1)]
+        right = sum(map(str.__eq__, answers, targets))
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(seconds), "exact": right / len(targets)}
+
+
 def main(
     work: Annotated[Path, typer.Argument(help="Folder for data and runs.")],
     rounds: Annotated[int, typer.Option(help="Epochs of each.")] = 3,
@@ -80,13 +96,17 @@ def main(
     ratios = [own["seconds"] / other["seconds"][0] for own, other in zip(ours, theirs, strict=True)]
     median = statistics.median
     print(f"an epoch: {median(ratios):.2f} of NumPy's time (bar 0.50)")
-    print(f"5,000 pairs are scored and answered in {median(own['answering'] for own in ours):.2f} s (bar 1)")
+    evaluated = evaluation(work, test)
+    seconds, right = evaluated["seconds"], evaluated["exact"]
+    print(f"5,000 pairs are answered and compared in {seconds:.2f} s (bar 1), {right:.2%} of them rightly")
+    print(f"with their loss, as after an epoch: {median(own['answering'] for own in ours):.2f} s")
     if output:
         found = {
             "facts": measure.facts("cpu"),
             "numpy": theirs,
             "s2s": ours,
             "ratio": median(ratios),
+            "evaluation": evaluated,
             "keys": keys or [],
         }
         output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -70,10 +70,10 @@ class Setting:
         torch.backends.cudnn.allow_tf32 = self.tf32
 
     def config(self, way: Way | None = None, *more: str) -> Config:
-        """`peers/s2s.toml` on this device, at a constant rate and without a moving average, as the peer has it. Without
-        a warm-up: the loss of a few updates is to fall."""
+        """`peers/s2s.toml` on this device, with the score, the constant rate and the weights without a moving average
+        that the peer has. Without a warm-up: the loss of a few updates is to fall."""
         words = [f"training.device={self.device}", f"training.threads={self.threads}", "training.warmup=0"]
-        words += ["training.schedule=constant", "training.ema=0"]
+        words += ["model.attention_score=general", "training.schedule=constant", "training.ema=0"]
         words += [f"training.batch_size={self.batch}", *self.words, *more]
         if way is not None:
             core = "lstm" if way.name == PEER else way.name

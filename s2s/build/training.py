@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
@@ -154,12 +155,13 @@ class Validator:
 
     def __call__(self, precision: Precision) -> Validation:
         started = time.monotonic()
-        scores = self._losses(precision)
+        judged, types = self._judged(precision)
         pairs = self.pairs[: self.config.training.decode_limit]
+        with types:
+            scores = self._losses(judged)
+            answers = judged.translate([pair.source for pair in pairs], beam=1)
         samples = []
         if pairs:
-            with autocast(self.device, precision):
-                answers = self.translator.translate([pair.source for pair in pairs], beam=1)
             texts = [answer[0].text for answer in answers]
             references = [pair.target for pair in pairs]
             # Of text that looks tokenised sacreBLEU warns once, with the test scores: not at every validation.
@@ -167,6 +169,15 @@ class Validator:
             rows = _spread(len(pairs), self.config.training.samples)
             samples = [Sample(pairs[row].source, pairs[row].target, texts[row]) for row in rows]
         return Validation(scores, samples, time.monotonic() - started)
+
+    def _judged(self, precision: Precision) -> tuple[Translator, AbstractContextManager[object]]:
+        """What is judged, and under which types.
+
+        On the CPU a copy of the model, in the same precision, answers faster than one that is trained.
+        """
+        if self.device.type == "cpu":
+            return self.translator.as_it_is(precision), nullcontext()
+        return self.translator, autocast(self.device, precision)
 
     def _wanted(self) -> list[str]:
         """Exact match always; BLEU where answers are sentences; what decides in any case."""
@@ -176,9 +187,8 @@ class Validator:
         metric = self.config.training.metric
         return wanted if metric in wanted or metric not in metrics.TEXT_METRICS else [*wanted, metric]
 
-    def _losses(self, precision: Precision) -> dict[str, float]:
-        with autocast(self.device, precision):
-            sums = reference_sums(self.translator, self.examples, self._plan)
+    def _losses(self, judged: Translator) -> dict[str, float]:
+        sums = reference_sums(judged, self.examples, self._plan)
         return {"loss": sums.nll / max(sums.tokens, 1), "token_accuracy": sums.correct / max(sums.tokens, 1)}
 
 

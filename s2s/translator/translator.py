@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,7 @@ from s2s.config import Config, Search, beam_keys
 from s2s.config.io import check, merge
 from s2s.errors import UserError
 from s2s.models import HRED, Seq2Seq
+from s2s.models.compact import slim
 from s2s.text.extended import Extended
 from s2s.text.tags import Tagged
 from s2s.text.tokenizer import Tokenizer
@@ -23,6 +24,8 @@ from s2s.translator.chat import Chat
 from s2s.translator.limits import limits_of
 from s2s.translator.members import Member, Members
 from s2s.translator.unknown import replaced
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 _SPREAD = 7_368_787
 """A prime: texts of neighbouring seeds draw their latent variables unlike each other."""
@@ -112,6 +115,20 @@ class Translator:
         other.source_lang, other.target_lang = source, target
         if isinstance(self.source, Tagged):
             other.source = replace(self.source, language=target)
+        return other
+
+    def as_it_is(self, precision: Precision = "float32") -> Translator:
+        """The same with a copy of its model, only to answer: no training changes it, and its matrices may be packed.
+        With several models the others are shared.
+
+        Args:
+            precision: of the products.
+        """
+        other, model = copy(self), deepcopy(self.model).eval().requires_grad_(False)
+        if precision == "bfloat16":
+            slim(model, precision)
+        member, *others = self.members.models
+        other.model, other.members = model, Members((member._replace(model=model), *others), self.device)
         return other
 
     def translate(

@@ -53,7 +53,7 @@ def test_another_peer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [line for line in problems() if "logits are off" in line]
     told = problems("model.attention=joey")
     assert "other weights than the peer's" in told[0]
-    assert "decoder.attention.energy.weight" in told[0]
+    assert "decoder.feeding.weight" in told[0]
 
 
 def test_who_does_not_learn_is_found() -> None:
