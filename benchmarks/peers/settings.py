@@ -20,6 +20,9 @@ DROPOUT = 0.3
 BATCH = 80
 RATE = 1e-3
 CLIP = 5.0
+TOKENS_A_SENTENCE = 15
+"""About. JoeyNMT clips the gradient of a loss that is divided by sentences, ours is divided by tokens."""
+EMBEDDING_STD = 0.1
 SMOOTHING = 0.1
 
 LONGEST_PAIR = 100
@@ -60,7 +63,7 @@ def joey(order: Order, *, embedding: int = EMBEDDING, encoder: int = ENCODER, de
         },
         "model": {
             "embed_initializer": "normal",
-            "embed_init_weight": 0.1,
+            "embed_init_weight": EMBEDDING_STD,
             "init_rnn_orthogonal": True,
             "encoder": _joey_layer(embedding, encoder),
             "decoder": {**_joey_layer(embedding, decoder), "hidden_dropout": DROPOUT},

@@ -185,7 +185,8 @@ _KEYS = {
         "training.ema=0",
         f"model.embedding_dropout={settings.DROPOUT}",
         f"model.output_dropout={settings.DROPOUT}",
-        f"training.clip_norm={settings.CLIP}",
+        f"model.embedding_std={settings.EMBEDDING_STD}",
+        f"training.clip_norm={settings.CLIP / settings.TOKENS_A_SENTENCE:.2f}",
     ),
     "s2s-512": ("model.decoder.hidden_size=512",),
 }

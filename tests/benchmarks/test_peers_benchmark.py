@@ -157,12 +157,14 @@ def test_the_very_model_learns_by_the_peers_rule(order, models) -> None:
     from peers import settings
 
     rule = models["s2s-joey"].training
-    expected = [rule.batch_size, rule.learning_rate, rule.clip_norm, rule.label_smoothing]
+    clip = pytest.approx(rule.clip_norm * settings.TOKENS_A_SENTENCE, rel=0.02)  # theirs is of a sum over a sentence
+    expected = [rule.batch_size, rule.learning_rate, clip, rule.label_smoothing]
     keys = ("batch_size", "learning_rate", "clip_grad_norm", "label_smoothing")
     joey, onmt = settings.joey(order), settings.onmt(order)
     assert [joey["training"][key] for key in keys] == expected
     assert [onmt[key.replace("clip_grad", "max_grad")] for key in keys] == expected
     assert rule.warmup == 0
+    assert models["s2s-joey"].model.embedding_std == joey["model"]["embed_init_weight"]
 
 
 @pytest.mark.parametrize("name", ["s2s-256", "s2s-512"])
