@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from s2s.kernels import additive, dense
 from s2s.kernels.attend import attend, serves
+from s2s.kernels.fused.fed_steps import MASKED
 
 Score = Literal["dot", "general", "additive"]
 Query = Literal["previous", "current"]
@@ -24,8 +25,6 @@ Readout = Literal["affine", "tanh", "deep"]
 
 FEW = 8
 """Queries of a sentence that are better served one by one than as a product of matrices."""
-MASKED = -1e9
-"""Score of padding: finite, so that a source without a single token gives no NaN."""
 
 
 class AttentionChoice(NamedTuple):
