@@ -180,21 +180,22 @@ class Quiet:
 
 
 class _Window:
-    """Loss and speed since the last line."""
+    """Loss and speed since the last line; what comes after the last update, such as a validation, does not count."""
 
     def __init__(self) -> None:
-        self.count, self._loss, self._tokens, self._started = 0, 0.0, 0, time.monotonic()
+        self.count, self._loss, self._tokens = 0, 0.0, 0
+        self._started = self._last = time.monotonic()
         self.rate = self.norm = 0.0
 
     def add(self, loss: float, tokens: int, *, rate: float, norm: float) -> None:
         self.count, self._loss, self._tokens = self.count + 1, self._loss + loss * tokens, self._tokens + tokens
-        self.rate, self.norm = rate, norm
+        self.rate, self.norm, self._last = rate, norm, time.monotonic()
 
     def mean(self) -> float:
         return self._loss / max(self._tokens, 1)
 
     def speed(self) -> float:
-        return self._tokens / max(time.monotonic() - self._started, 1e-9)
+        return self._tokens / max(self._last - self._started, 1e-9)
 
 
 def _ending(text: str) -> str:

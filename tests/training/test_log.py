@@ -162,6 +162,22 @@ def test_a_run_without_a_terminal_says_how_it_goes(tmp_path: Path, monkeypatch: 
     assert [row["step"] for row in lines(tmp_path)] == [2]
 
 
+def test_a_validation_does_not_slow_down_the_speed_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("s2s.training.log.time.monotonic", lambda: now[0])
+    log, _ = opened(tmp_path)
+    progress = Progress()
+    with log:
+        for _ in range(2):
+            now[0] += 2.0
+            updates(log, progress, 1)
+            now[0] += 40.0  # the validation
+            log.validation(progress, FOUND, best=True)
+    assert [row["tokens_per_second"] for row in lines(tmp_path) if row["event"] == "train"] == [5.0, 10.0]
+
+
 def test_tensorboard_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 's2s\[tensorboard\]'"):
