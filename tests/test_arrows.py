@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "passages": {"translator", "text", "corpus", "scoring"},
     "scoring": {"translator", "text", "corpus"},
     "translator": {"search", "text", "models", "config"},
-    "training": {"models.loss", "corpus.batch", "kernels.pages"},
+    "training": {"models.loss", "corpus.batch", "kernels.pages", "kernels.switchback", "kernels.vectors"},
     "models": {"cores", "kernels"},
     "cores": {"kernels"},
     "kernels": {"resources"},

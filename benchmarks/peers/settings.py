@@ -20,8 +20,6 @@ DROPOUT = 0.3
 BATCH = 80
 RATE = 1e-3
 CLIP = 5.0
-TOKENS_A_SENTENCE = 15
-"""About. JoeyNMT clips the gradient of a loss that is divided by sentences, ours is divided by tokens."""
 EMBEDDING_STD = 0.1
 SMOOTHING = 0.1
 

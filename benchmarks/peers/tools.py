@@ -176,18 +176,7 @@ SIZES = {"s2s-256": "joey", "s2s-joey": "joey", "s2s-512": "onmt"}
 """Our models, and the peer of the same size; `s2s-joey` is the very model of JoeyNMT."""
 _KEYS = {
     "s2s-256": (),
-    "s2s-joey": (
-        "model.attention=joey",
-        "model.tie=none",
-        f"training.learning_rate={settings.RATE}",
-        "training.warmup=0",
-        "training.schedule=constant",
-        "training.ema=0",
-        f"model.embedding_dropout={settings.DROPOUT}",
-        f"model.output_dropout={settings.DROPOUT}",
-        f"model.embedding_std={settings.EMBEDDING_STD}",
-        f"training.clip_norm={settings.CLIP / settings.TOKENS_A_SENTENCE:.2f}",
-    ),
+    "s2s-joey": ("model.attention=joey", "model.tie=none"),
     "s2s-512": ("model.decoder.hidden_size=512",),
 }
 

@@ -23,7 +23,7 @@ from s2s.models import Predictor
 from s2s.tasks import Task
 from s2s.training.checkpoint import load_weights
 from s2s.training.files import write_json, write_text
-from s2s.training.hardware import pick_device, pick_precision, set_threads
+from s2s.training.hardware import judging_precision, pick_device, set_threads
 
 _PARTS = 20
 """Of all lengths; a part in which something is wrong is told in as many smaller ones as `_FINER`."""
@@ -61,7 +61,7 @@ def load_predictor(
     model = build_predictor(config.model, task)
     check_task(load_weights(folder.weights, model), belongs, task, folder)
     size = judging_size(config.training, task)
-    precision = pick_precision(config.training.precision, place)
+    precision = judging_precision(config.training.precision, place)
     judge = Judge(task, choose_loss(config.training, task), place, precision, size)
     return Answering(folder, config, task, model.to(place).eval(), judge)
 

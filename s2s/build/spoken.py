@@ -30,7 +30,7 @@ from s2s.text.tokenizer import Tokenizer
 from s2s.text.turns import Turns
 from s2s.text.vocab import EOS
 from s2s.training.files import write_json, write_text
-from s2s.training.hardware import pick_precision
+from s2s.training.hardware import judging_precision
 from s2s.translator import Translator
 
 ORDER = 5
@@ -84,7 +84,7 @@ def _baseline(tokenizer: Tokenizer, corpus: DialogueCorpus) -> Columns:
 def _turns(translator: Translator, dialogues: Sequence[Dialogue], asked: Asked) -> tuple[Columns, dict[str, Any]]:
     words = np.array([len(turn.split()) + 1 for turn in chain.from_iterable(dialogues)])
     encoded = encode_dialogues(dialogues, translator.target)
-    precision = pick_precision(translator.config.training.precision, translator.device)
+    precision = judging_precision(translator.config.training.precision, translator.device)
     if isinstance(translator.model, HRED):
         found = predict(translator.model, encoded, translator.device, precision, samples=asked.samples)
         columns = {"nll": found.nll, "right": found.right, "tokens": found.tokens, "words": words}

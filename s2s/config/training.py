@@ -19,8 +19,10 @@ class Training(Section):
     minutes: float | None = Field(None, gt=0.0, description="Wall-clock time, validation included.")
     seed: NonNegative = Field(1, description="Seed of weights, dropout and batch order.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where it runs.")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Precision of products; auto: bfloat16 where the hardware multiplies it, else float32."
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto",
+        description="Precision of products; auto: bfloat16 where the hardware multiplies it, else float32; int8, on"
+        " processors: two products of three in 8 bits, the third in bfloat16.",
     )
     threads: Positive | None = Field(None, description="CPU threads; none: one a core, which several processes share.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Optimiser.")

@@ -3,7 +3,9 @@
 The logits of a batch (1,200 positions x 8,000 tokens are 38 MB) never exist as a whole: a chunk of them is made, turned
 into its gradient where it stands, and multiplied into the gradients of features and weight while it is in the cache. On
 the CPU what lies between the products is a loop in C++ (`compiled/source/softmax.cpp`), where there is a compiler; in
-bfloat16, on processors with vectors of such pairs, the products are too (`compiled/source/output.cpp`).
+bfloat16, on processors with vectors of such pairs, the products are too (`compiled/source/output.cpp`). Under
+`switchback.eight_bits` two of them are in 8 bits: the target's part of the gradient and the smoothing's stay exact, the
+rest is rounded without bias (`compiled/source/output_eight.hpp`).
 """
 
 # N positions, V vocabulary, F features, C rows of a chunk
@@ -15,10 +17,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from s2s.kernels import dense
+from s2s.kernels import switchback
 from s2s.kernels.compiled import not_built, output
 from s2s.kernels.compiled.call import NAMES
 from s2s.kernels.compiled.softmax import softmax_rows
+from s2s.kernels.vectors import multiplies_pairs
 
 BYTES = 1 << 24
 """Of a chunk of logits: what the cores' shared cache holds. Smaller ones add to the weight's gradient more often."""
@@ -131,6 +134,7 @@ def _in_one_call(features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_
         bias_V.contiguous(),
         target_N.contiguous(),
         smoothing=smoothing,
+        eight=switchback.on(),
     )
     nll = rows.nll_N.sum()
     total = (1.0 - smoothing) * nll + smoothing * rows.spread_N.sum()
@@ -183,7 +187,7 @@ def _whole(features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, low: torch.dt
         kinds
         and features_NF.device.type == "cpu"
         and len(weight_VF) >= LEAST
-        and dense.there()
+        and multiplies_pairs()
         and not_built("output") is None
     )
 

@@ -9,15 +9,14 @@ Shapes: M rows, K depth, N columns, B matrices.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from s2s.kernels.compiled import not_built
-from s2s.kernels.compiled.build import library
+from s2s.kernels import switchback
 from s2s.kernels.compiled.call import call
+from s2s.kernels.vectors import multiplies_pairs
 
 LEAST = 1 << 18
 """Multiplications from which on these serve."""
@@ -32,7 +31,7 @@ def by_rows(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Te
         return torch.addmm(bias_N.to(weight_NK.dtype), x_MK, weight_NK.t())
     y_MN = x_MK.new_empty(rows, columns)
     bias = None if bias_N is None else bias_N.float().contiguous()
-    call("dense", "dense_by_rows", (rows, columns, depth), None, x_MK.contiguous(), weight_NK.contiguous(), bias, y_MN)
+    call("dense", _kind("by_rows"), (rows, columns, depth), None, x_MK.contiguous(), weight_NK.contiguous(), bias, y_MN)
     return y_MN
 
 
@@ -42,8 +41,12 @@ def by_columns(g_MK: Tensor, weight_KN: Tensor) -> Tensor:
     if not _serves(rows, columns, depth, g_MK, weight_KN):
         return torch.mm(g_MK, weight_KN)
     y_MN = g_MK.new_empty(rows, columns)
-    call("dense", "dense_by_columns", (rows, columns, depth), None, g_MK.contiguous(), weight_KN.contiguous(), y_MN)
+    call("dense", _kind("by_columns"), (rows, columns, depth), None, g_MK.contiguous(), weight_KN.contiguous(), y_MN)
     return y_MN
+
+
+def _kind(name: str) -> str:
+    return f"dense_eight_{name}" if switchback.on() else f"dense_{name}"
 
 
 def over_rows(g_KM: Tensor, x_KN: Tensor) -> Tensor:
@@ -153,7 +156,7 @@ def _learns_each(left: Tensor, right: Tensor, columns: int) -> bool:
 def _learns(x: Tensor, multiplications: int) -> bool:
     """Whether a product under autocast belongs to training, and here."""
     kinds = x.device.type == "cpu" and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return kinds and torch.is_grad_enabled() and multiplications >= LEAST and there()
+    return kinds and torch.is_grad_enabled() and multiplications >= LEAST and multiplies_pairs()
 
 
 class _Linear(torch.autograd.Function):
@@ -177,13 +180,6 @@ class _Linear(torch.autograd.Function):
             return dx_MK, dweight_NK, None if bias_kind is None else dy_MN.sum(0, dtype=bias_kind)
 
 
-@cache
-def there() -> bool:
-    """Whether the processor multiplies pairs of bfloat16 in vectors, and has no matrix units that would be faster."""
-    matrix_units = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-    return not matrix_units and not_built("dense") is None and bool(library("dense").dense_there())
-
-
 def _serves(rows: int, columns: int, depth: int, *sides: Tensor) -> bool:
     kinds = all(side.dtype == torch.bfloat16 and side.device.type == "cpu" for side in sides)
-    return kinds and rows * columns * depth >= LEAST and there()
+    return kinds and rows * columns * depth >= LEAST and multiplies_pairs()

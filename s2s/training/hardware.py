@@ -9,15 +9,18 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 
 from s2s.errors import UserError
-from s2s.kernels import pages
+from s2s.kernels import pages, switchback, vectors
 from s2s.training.processes import ALONE, Processes
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+"""Of products; int8: of weights with features and with their gradients, the others in bfloat16 (`switchback`)."""
+Wanted = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 _log = logging.getLogger("s2s")
 
 
@@ -51,12 +54,14 @@ def _own_gpu(wanted: Literal["auto", "cuda", "mps"], processes: Processes) -> to
     return torch.device("cuda", processes.local_rank)
 
 
-def pick_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> Precision:
+def pick_precision(wanted: Wanted, device: torch.device) -> Precision:
     """The precision of products; auto takes bfloat16 where the hardware multiplies it natively.
 
     Raises:
-        UserError: float16 on a device that would lose gradients without a scaler.
+        UserError: float16 on a device that would lose gradients without a scaler, int8 where nothing multiplies it.
     """
+    if wanted == "int8" and (why := _no_eight_bits(device)):
+        raise UserError(f"training.precision = 'int8' is not to be had here: {why}; use auto")
     if wanted == "float16" and device.type != "cuda":
         raise UserError("training.precision = 'float16' is for CUDA devices; use bfloat16 or float32 here")
     if wanted != "auto":
@@ -67,6 +72,23 @@ def pick_precision(wanted: Literal["auto", "float32", "bfloat16", "float16"], de
         case "cpu":
             return "bfloat16" if has_bfloat16_units() else "float32"
     return "float32"
+
+
+def judging_precision(trained: Wanted, device: torch.device) -> Precision:
+    """For a loss that is only measured: what the run was trained in where this device has it, else what auto takes.
+
+    8 bits are for updates alone.
+    """
+    elsewhere = trained == "int8" or (trained == "float16" and device.type != "cuda")
+    return pick_precision("auto" if elsewhere else trained, device)
+
+
+def _no_eight_bits(device: torch.device) -> str:
+    """Why an output layer can't be trained in 8 bits; empty where it can."""
+    if device.type != "cpu":
+        return f"it is for processors, and this run is on {device.type}"
+    there = vectors.multiplies_fours()
+    return "" if there else "it takes a C++ compiler, and a processor with AVX512-BF16 and VNNI"
 
 
 def has_bfloat16_units() -> bool:
@@ -146,3 +168,8 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which products take the run's precision while weights and states stay float32."""
     dtype = torch.float16 if precision == "float16" else torch.bfloat16
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
+
+
+def eight_bits(precision: Precision) -> AbstractContextManager[None]:
+    """The context in which an update's forward and backward multiply in 8 bits if the precision says so."""
+    return switchback.eight_bits() if precision == "int8" else nullcontext()

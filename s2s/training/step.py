@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from s2s.errors import UserError
-from s2s.training.hardware import autocast, give_back_pages
+from s2s.training.hardware import autocast, eight_bits, give_back_pages
 from s2s.training.state import Batch, Progress, Run, Settings
 
 
@@ -95,9 +95,10 @@ def _gradient(run: Run, settings: Settings, progress: Progress, batches: list[Ba
 def _backward(run: Run, settings: Settings, batch: Batch, tokens: int) -> float | None:
     """Add a batch's share to the gradient; returns its negative log-likelihood, or None where it does not fit."""
     try:
-        with autocast(run.device, settings.precision):
-            loss = run.objective(batch.to(run.device))
-        run.parts.scaler.scale(loss.total / tokens).backward()  # type: ignore[no-untyped-call]
+        with eight_bits(settings.precision):
+            with autocast(run.device, settings.precision):
+                loss = run.objective(batch.to(run.device))
+            run.parts.scaler.scale(loss.total / tokens).backward()  # type: ignore[no-untyped-call]
         return float(loss.nll)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):

@@ -26,7 +26,7 @@ def validator(**training: object) -> Validator:
     return Validator(config, translator, pairs, examples)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_it_is_what_the_model_itself_says(precision: str) -> None:
     judge = validator()
     found = judge(precision)  # type: ignore[arg-type]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2s.kernels import cross_entropy, dense
+from s2s.kernels import cross_entropy, switchback
 from s2s.kernels.compiled import build
 from s2s.kernels.compiled.softmax import softmax_rows
 from s2s.kernels.cross_entropy import Mixed, linear_cross_entropy
+from s2s.kernels.vectors import multiplies_fours, multiplies_pairs
 
 
 @pytest.fixture(params=["compiled", "plain"])
@@ -99,17 +102,29 @@ def test_bfloat16_products_stay_near_float32() -> None:
     assert float((left - right).norm() / right.norm()) < 0.02
 
 
-needs_vectors = pytest.mark.skipif(not dense.there(), reason="no vectors of bfloat16 pairs here")
+needs_vectors = pytest.mark.skipif(not multiplies_pairs(), reason="no vectors of bfloat16 pairs here")
+needs_eights = pytest.mark.skipif(not multiplies_fours(), reason="no vectors of 8 bits here")
+in_each_precision = pytest.mark.parametrize(
+    "precision",
+    [pytest.param(nullcontext, id="bfloat16"), pytest.param(switchback.eight_bits, id="8-bits", marks=needs_eights)],
+)
 
 
 @needs_vectors
+@in_each_precision
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("rows", "vocabulary", "width"), [(1, 13, 4), (7, 97, 33), (150, 400, 64), (13, 5000, 30), (2100, 300, 16)]
 )
 def test_one_call_into_cpp_is_the_formula_in_float64(
-    rows: int, vocabulary: int, width: int, threads: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
+    rows: int,
+    vocabulary: int,
+    width: int,
+    threads: int,
+    smoothing: float,
+    precision: type[AbstractContextManager[None]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the rounded features and weights. An odd number of rows, several chunks, panels that are not full."""
     monkeypatch.setattr(cross_entropy, "LEAST", 1)
@@ -117,7 +132,7 @@ def test_one_call_into_cpp_is_the_formula_in_float64(
     torch.set_num_threads(threads)
     try:
         features, weight, bias, target = _parts(rows, vocabulary, width, torch.float32)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16), precision():
             total, nll = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
         found = torch.autograd.grad(2.0 * total, (features, weight, bias))
     finally:
@@ -133,16 +148,48 @@ def test_one_call_into_cpp_is_the_formula_in_float64(
 
 
 @needs_vectors
-def test_one_call_into_cpp_spares_other_rows_from_what_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_each_precision
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf])
+def test_one_call_into_cpp_spares_other_rows_from_what_is_no_number(
+    odd: float, precision: type[AbstractContextManager[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cross_entropy, "LEAST", 1)
     features, weight, bias, target = _parts(30, 100, 8, torch.float32)
-    features.data[4, 2] = torch.nan
-    with torch.autocast("cpu", torch.bfloat16):
+    features.data[4, 2] = odd
+    with torch.autocast("cpu", torch.bfloat16), precision():
         total, _ = linear_cross_entropy(features, weight, bias, target)
     assert total.isnan()
     (d_features,) = torch.autograd.grad(total, features)
     assert d_features[4].isnan().all()
     assert d_features[torch.arange(30) != 4].isfinite().all()
+
+
+@needs_eights
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf])
+def test_in_8_bits_a_weight_that_is_no_number_says_so(odd: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "LEAST", 1)
+    features, weight, bias, target = _parts(5, 300, 8, torch.float32)
+    weight.data[270, 3] = odd
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(features, weight, bias, target)
+    assert total.isnan()
+    assert torch.autograd.grad(total, features)[0].isnan().all(1).all()
+
+
+@needs_eights
+def test_in_8_bits_numbers_below_the_step_are_not_lost() -> None:
+    """One token has nearly all probability, a hundred others less than a step each, but together not little."""
+    rows, width = 256, 64
+    features = torch.zeros(rows, width, requires_grad=True)
+    weight = torch.zeros(256, width)
+    weight[1:101] = 1.0
+    bias = torch.full((256,), -20.0)
+    bias[0], bias[1:101] = 0.0, -7.0  # e^-7 is a quarter of 1 / 255
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(features, weight, bias, torch.zeros(rows, dtype=torch.long))
+    (found,) = torch.autograd.grad(total, features)
+    wanted = torch.softmax(bias.double(), 0) @ weight.double()
+    assert float((found.mean(0).double() / wanted - 1).abs().max()) < 0.05
 
 
 @needs_vectors

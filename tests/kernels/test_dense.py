@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from s2s.kernels import dense
+from s2s.kernels.vectors import multiplies_pairs
 
-needs_vectors = pytest.mark.skipif(not dense.there(), reason="no vectors of bfloat16 pairs here")
+needs_vectors = pytest.mark.skipif(not multiplies_pairs(), reason="no vectors of bfloat16 pairs here")
 
 
 @pytest.fixture

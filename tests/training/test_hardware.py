@@ -40,6 +40,34 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hardware.pick_precision("auto", torch.device("mps")) == "float32"
 
 
+def test_8_bits_are_for_processors_that_multiply_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"'int8'.*for processors, and this run is on cuda; use auto"):
+        hardware.pick_precision("int8", torch.device("cuda"))
+    for there in (True, False):
+        monkeypatch.setattr(hardware.vectors, "multiplies_fours", lambda there=there: there)
+        if there:
+            assert hardware.pick_precision("int8", CPU) == "int8"
+        else:
+            with pytest.raises(UserError, match=r"'int8'.*AVX512-BF16 and VNNI; use auto"):
+                hardware.pick_precision("int8", CPU)
+
+
+def test_a_loss_is_measured_wherever_a_run_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "has_bfloat16_units", lambda: True)
+    assert hardware.judging_precision("int8", CPU) == "bfloat16"
+    assert hardware.judging_precision("float16", CPU) == "bfloat16"
+    assert hardware.judging_precision("float16", torch.device("cuda")) == "float16"
+    assert hardware.judging_precision("float32", CPU) == "float32"
+
+
+def test_8_bits_are_on_where_the_precision_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware.switchback, "multiplies_fours", lambda: True)
+    for precision in ("int8", "bfloat16"):
+        with hardware.eight_bits(precision):  # type: ignore[arg-type]
+            assert hardware.switchback.on() == (precision == "int8")
+    assert not hardware.switchback.on()
+
+
 def test_probes_of_another_torch_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(hardware.has_bfloat16_units(), bool)
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):

@@ -162,9 +162,7 @@ def test_a_run_without_a_terminal_says_how_it_goes(tmp_path: Path, monkeypatch: 
     assert [row["step"] for row in lines(tmp_path)] == [2]
 
 
-def test_a_validation_does_not_slow_down_the_speed_of_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_validation_does_not_slow_down_the_speed_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("s2s.training.log.time.monotonic", lambda: now[0])
     log, _ = opened(tmp_path)

@@ -26,9 +26,9 @@ class Found(NamedTuple):
 
 
 def output_layer(
-    features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_N: Tensor, *, smoothing: float
+    features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_N: Tensor, *, smoothing: float, eight: bool
 ) -> Found:
-    """Of the features in bfloat16; the weight is rounded to it."""
+    """Of the features in bfloat16; the weight is rounded to it, or to 8 bits for the logits and `d_features_NF`."""
     (rows, width), vocabulary = features_NF.shape, len(weight_VF)
     found = Found(
         bias_V.new_empty(rows),
@@ -39,5 +39,7 @@ def output_layer(
     )
     inputs = (features_NF, weight_VF, bias_V, target_N, torch.tensor(smoothing))
     outputs = (found.d_features_NF, found.d_weight_VF, found.d_bias_V, found.nll_N, found.spread_N)
-    call("output", "output_layer", (rows, width, vocabulary), None, *inputs, *outputs)
+    call(
+        "output", "output_layer_eight" if eight else "output_layer", (rows, width, vocabulary), None, *inputs, *outputs
+    )
     return found

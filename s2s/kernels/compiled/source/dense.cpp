@@ -1,6 +1,6 @@
 // Products of bfloat16 matrices, each kind as training meets it: x W^T + b, g W, g^T x. Numbers are row-major, rows may lie
 // apart. Nothing is compiled for a size or kept between sizes, which vary with every batch.
-#include "dense.hpp"
+#include "eights.hpp"
 #include "scan.hpp"
 
 #if defined(S2S_DENSE)
@@ -42,12 +42,12 @@ inline void rows_of_product(int first, int last, Left a, Right& right, const flo
                             float* sums) {
     const int wide = right.panels() * DENSE_COLUMNS;
     for (int block = 0; block < right.blocks.count; ++block) {
-        const Left here{a.data + ptrdiff_t(block) * right.blocks.each * a.pair, a.row, a.pair};
+        const Left here = a.beyond(ptrdiff_t(block) * right.blocks.each);
         for (int panel = 0; panel < right.panels(); ++panel)
-            dense_panel(0, last - first, here, right.at(block, panel), pairs_of_block(right, block), Start{},
-                        [&](int row, __m512 low, __m512 high) {
-                            put(sums + size_t(row) * wide + panel * DENSE_COLUMNS, DENSE_COLUMNS, block > 0, low, high);
-                        });
+            dense_panel<Pairs>(0, last - first, here, right.at(block, panel), pairs_of_block(right, block), {},
+                               [&](int row, __m512 low, __m512 high) {
+                                   put(sums + size_t(row) * wide + panel * DENSE_COLUMNS, DENSE_COLUMNS, block > 0, low, high);
+                               });
     }
     for (int row = first; row < last; ++row)
         finish(sums + size_t(row - first) * wide, right.columns, bias, to + row * apart);
@@ -137,6 +137,72 @@ inline void over_rows(int M, int N, int K, int g_apart, int x_apart, int threads
     });
 }
 
+#if defined(S2S_EIGHTS)
+// A right side in 8 bits and what belongs to its columns.
+struct EightRight {
+    int columns, groups;
+    Buffer<int8_t> numbers;
+    Buffer<float> scale;
+    Buffer<int32_t> start;
+    int panels() const { return (columns + DENSE_COLUMNS - 1) / DENSE_COLUMNS; }
+    void fit(int n, int K) {
+        columns = n, groups = deep_of(K) / 4;
+        const size_t wide = size_t(panels()) * DENSE_COLUMNS;
+        if (numbers.size() < wide * groups * 4) numbers.resize(wide * groups * 4);
+        if (scale.size() < wide) scale.resize(wide), start.resize(wide);
+    }
+    int8_t* panel(int i) { return numbers(size_t(i) * groups * GROUP_BYTES); }
+    Columns of(int i) { return {scale(size_t(i) * DENSE_COLUMNS), start(size_t(i) * DENSE_COLUMNS)}; }
+};
+
+// y (M x N) = a (M x K) times the right side.
+inline void multiply_eight(int rows, int K, int threads, const bf16* a, EightRight& right, const float* bias, bf16* y) {
+    const Blocks parts(rows, TOGETHER, DENSE_ROWS);
+    const int deep = deep_of(K), N = right.columns;
+    over_parts(parts.count, threads, 0, [&](int part, float*) {
+        static thread_local Buffer<uint8_t> numbers;
+        float scale[TOGETHER + DENSE_ROWS];
+        if (numbers.size() < size_t(parts.each) * deep) numbers.resize(size_t(parts.each) * deep);
+        const int first = part * parts.each, count = std::min(rows - first, parts.each);
+        for (int row = 0; row < count; ++row)
+            scale[row] = round_left(a + size_t(first + row) * K, K, numbers(size_t(row) * deep));
+        for (int i = 0; count > 0 && i < right.panels(); ++i) {
+            const Columns columns = right.of(i);
+            const int column = i * DENSE_COLUMNS;
+            const vfloat scales[2] = {load_all(columns.scale), load_all(columns.scale + 16)};
+            const vfloat add[2] = {bias ? (vfloat)some(bias + column, N - column) : vfloat{},
+                                   bias ? (vfloat)some(bias + column + 16, N - column - 16) : vfloat{}};
+            const Start<Fours> start{_mm512_load_si512(columns.start), _mm512_load_si512(columns.start + 16)};
+            dense_panel<Fours>(0, count, Left{numbers(), deep, 4}, right.panel(i), (K + 3) / 4, start,
+                               [&](int row, __m512i low, __m512i high) {
+                                   bf16* to = y + size_t(first + row) * N + column;
+                                   const vfloat own = all(scale[row]);
+                                   store(to, (vfloat)_mm512_cvtepi32_ps(low) * own * scales[0] + add[0], std::min(16, N - column));
+                                   if (N - column > 16)
+                                       store(to + 16, (vfloat)_mm512_cvtepi32_ps(high) * own * scales[1] + add[1],
+                                             std::min(16, N - column - 16));
+                               });
+        }
+    });
+}
+
+inline void eight_by_rows(int M, int N, int K, int threads, const bf16* x, const bf16* w, const float* bias, bf16* y) {
+    static thread_local EightRight right;
+    right.fit(N, K);
+    for (int i = 0; i < right.panels(); ++i)
+        pack_eights_by_columns(w + size_t(i) * DENSE_COLUMNS * K, N - i * DENSE_COLUMNS, K, K, right.panel(i), right.of(i));
+    multiply_eight(M, K, threads, x, right, bias, y);
+}
+
+inline void eight_by_columns(int M, int N, int K, int threads, const bf16* g, const bf16* w, bf16* y) {
+    static thread_local EightRight right;
+    right.fit(N, K);
+    for (int i = 0; i < right.panels(); ++i)
+        pack_eights_by_rows(w + size_t(i) * DENSE_COLUMNS, K, N - i * DENSE_COLUMNS, N, right.groups, right.panel(i), right.of(i));
+    multiply_eight(M, K, threads, g, right, nullptr, y);
+}
+#endif
+
 // run(i) for each of many small products, a thread's one after another.
 template <class Run> inline void each(int count, int threads, Run run) {
 #ifdef _OPENMP
@@ -158,6 +224,15 @@ extern "C" int dense_there() {
 #endif
 }
 
+// And that for 8 bits.
+extern "C" int dense_eight_there() {
+#if defined(S2S_EIGHTS)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 #if defined(S2S_DENSE)
 extern "C" void dense_by_rows_bfloat16(int M, int N, int K, const int64_t*, int threads, const s2s::bf16* x,
                                        const s2s::bf16* w, const float* bias, s2s::bf16* y) {
@@ -171,6 +246,16 @@ extern "C" void dense_over_rows_bfloat16(int M, int N, int K, int g_apart, int x
                                          const s2s::bf16* g, const s2s::bf16* x, s2s::bf16* y) {
     s2s::over_rows(M, N, K, g_apart, x_apart, threads, g, x, y);
 }
+#if defined(S2S_EIGHTS)
+extern "C" void dense_eight_by_rows_bfloat16(int M, int N, int K, const int64_t*, int threads, const s2s::bf16* x,
+                                             const s2s::bf16* w, const float* bias, s2s::bf16* y) {
+    s2s::eight_by_rows(M, N, K, threads, x, w, bias, y);
+}
+extern "C" void dense_eight_by_columns_bfloat16(int M, int N, int K, const int64_t*, int threads, const s2s::bf16* g,
+                                                const s2s::bf16* w, s2s::bf16* y) {
+    s2s::eight_by_columns(M, N, K, threads, g, w, y);
+}
+#endif
 // Likewise, of many matrices that lie one behind the other.
 extern "C" void dense_each_by_rows_bfloat16(int count, int M, int N, int K, const int64_t*, int threads, const s2s::bf16* x,
                                             const s2s::bf16* w, s2s::bf16* y) {

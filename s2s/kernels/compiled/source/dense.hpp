@@ -15,73 +15,94 @@ namespace s2s {
 
 constexpr int DENSE_ROWS = 12, DENSE_COLUMNS = 32;
 
-// A left side: element (row m, pair p) is at data + m row + p pair.
+// What is multiplied: two neighbouring k in bfloat16, or four in 8 bits, of which those of the left side have no sign.
+struct Pairs {
+    typedef __m512 sum;
+    static sum none() { return _mm512_setzero_ps(); }
+    static sum onto(sum s, __m512i left, __m512i right) { return _mm512_dpbf16_ps(s, (__m512bh)left, (__m512bh)right); }
+};
+#if defined(__AVX512VNNI__)
+struct Fours {
+    typedef __m512i sum;
+    static sum none() { return _mm512_setzero_si512(); }
+    static sum onto(sum s, __m512i left, __m512i right) { return dot_of_fours(s, left, right); }
+};
+#endif
+
+// A left side: four bytes of row m, a pair or a four of k, are at data + m row + i group. Strides are given in numbers.
 struct Left {
-    const bf16* data;
-    ptrdiff_t row, pair;
+    const char* data;
+    ptrdiff_t row, group;
+    template <class E>
+    Left(const E* from, ptrdiff_t row_stride, ptrdiff_t group_stride)
+        : data(reinterpret_cast<const char*>(from)), row(row_stride * ptrdiff_t(sizeof(E))),
+          group(group_stride * ptrdiff_t(sizeof(E))) {}
+    Left below(ptrdiff_t rows) const { return {data + rows * row, row, group}; }
+    Left beyond(ptrdiff_t groups) const { return {data + groups * group, row, group}; }
 };
 
 // What the sums of all rows begin with.
-struct Start {
-    __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+template <class F> struct Start {
+    typename F::sum low = F::none(), high = F::none();
 };
+
+constexpr int GROUP_BYTES = 2 * 64;  // of a panel of the right side, for each pair or four of k
 
 // out(m, low, high): the 32 sums of row m.
 // Kept apart from its callers: inlined into a large loop, its sums have been seen to leave the registers.
-template <int MR, class Out>
-__attribute__((noinline)) void dense_tile(Left a, const bf16* b, int pairs, Start start, Out out) {
-    __m512 sum[MR][2];
+template <class F, int MR, class Out>
+__attribute__((noinline)) void dense_tile(Left a, const void* right, int groups, Start<F> start, Out out) {
+    typename F::sum sum[MR][2];
     S2S_SUMS
     for (int m = 0; m < MR; ++m) sum[m][0] = start.low, sum[m][1] = start.high;
     // Three rows to a pointer: that many the addressing of the machine reaches from one register and a stride.
     constexpr int POINTERS = (MR + 2) / 3;
     const char* left[POINTERS];
-    const ptrdiff_t row = a.row * ptrdiff_t(sizeof(bf16)), pair = a.pair * ptrdiff_t(sizeof(bf16));
+    const char* b = static_cast<const char*>(right);
     S2S_SUMS
-    for (int i = 0; i < POINTERS; ++i) left[i] = reinterpret_cast<const char*>(a.data) + 3 * i * row;
-    for (int p = 0; p < pairs; ++p) {
-        const __m512bh low = (__m512bh)_mm512_load_si512(b + size_t(p) * 64);
-        const __m512bh high = (__m512bh)_mm512_load_si512(b + size_t(p) * 64 + 32);
+    for (int i = 0; i < POINTERS; ++i) left[i] = a.data + 3 * i * a.row;
+    for (int p = 0; p < groups; ++p) {
+        const __m512i low = _mm512_load_si512(b + size_t(p) * GROUP_BYTES);
+        const __m512i high = _mm512_load_si512(b + size_t(p) * GROUP_BYTES + 64);
         S2S_SUMS
         for (int m = 0; m < MR; ++m) {
             int32_t bits;
-            std::memcpy(&bits, left[m / 3] + m % 3 * row, 4);
-            const __m512bh all = (__m512bh)_mm512_set1_epi32(bits);
-            sum[m][0] = _mm512_dpbf16_ps(sum[m][0], all, low);
-            sum[m][1] = _mm512_dpbf16_ps(sum[m][1], all, high);
+            std::memcpy(&bits, left[m / 3] + m % 3 * a.row, 4);
+            const __m512i all = _mm512_set1_epi32(bits);
+            sum[m][0] = F::onto(sum[m][0], all, low);
+            sum[m][1] = F::onto(sum[m][1], all, high);
         }
         S2S_SUMS
-        for (int i = 0; i < POINTERS; ++i) left[i] += pair;
+        for (int i = 0; i < POINTERS; ++i) left[i] += a.group;
     }
     S2S_SUMS
     for (int m = 0; m < MR; ++m) out(m, sum[m][0], sum[m][1]);
 }
 
 // A few rows, at most DENSE_ROWS.
-template <class Out> inline void dense_rows(int rows, Left a, const bf16* b, int pairs, Start start, Out out) {
+template <class F, class Out> inline void dense_rows(int rows, Left a, const void* b, int groups, Start<F> start, Out out) {
     switch (rows) {
-        case 12: return dense_tile<12>(a, b, pairs, start, out);
-        case 11: return dense_tile<11>(a, b, pairs, start, out);
-        case 10: return dense_tile<10>(a, b, pairs, start, out);
-        case 9: return dense_tile<9>(a, b, pairs, start, out);
-        case 8: return dense_tile<8>(a, b, pairs, start, out);
-        case 7: return dense_tile<7>(a, b, pairs, start, out);
-        case 6: return dense_tile<6>(a, b, pairs, start, out);
-        case 5: return dense_tile<5>(a, b, pairs, start, out);
-        case 4: return dense_tile<4>(a, b, pairs, start, out);
-        case 3: return dense_tile<3>(a, b, pairs, start, out);
-        case 2: return dense_tile<2>(a, b, pairs, start, out);
-        case 1: return dense_tile<1>(a, b, pairs, start, out);
+        case 12: return dense_tile<F, 12>(a, b, groups, start, out);
+        case 11: return dense_tile<F, 11>(a, b, groups, start, out);
+        case 10: return dense_tile<F, 10>(a, b, groups, start, out);
+        case 9: return dense_tile<F, 9>(a, b, groups, start, out);
+        case 8: return dense_tile<F, 8>(a, b, groups, start, out);
+        case 7: return dense_tile<F, 7>(a, b, groups, start, out);
+        case 6: return dense_tile<F, 6>(a, b, groups, start, out);
+        case 5: return dense_tile<F, 5>(a, b, groups, start, out);
+        case 4: return dense_tile<F, 4>(a, b, groups, start, out);
+        case 3: return dense_tile<F, 3>(a, b, groups, start, out);
+        case 2: return dense_tile<F, 2>(a, b, groups, start, out);
+        case 1: return dense_tile<F, 1>(a, b, groups, start, out);
     }
 }
 
 // All rows from `first` to before `last` by one panel: out(row, low, high).
-template <class Out> inline void dense_panel(int first, int last, Left a, const bf16* b, int pairs, Start start, Out out) {
-    for (int row = first; row < last; row += DENSE_ROWS) {
-        Left here{a.data + (row - first) * a.row, a.row, a.pair};
-        dense_rows(std::min(DENSE_ROWS, last - row), here, b, pairs, start,
-                   [&](int m, __m512 low, __m512 high) { out(row + m, low, high); });
-    }
+template <class F, class Out>
+inline void dense_panel(int first, int last, Left a, const void* b, int groups, Start<F> start, Out out) {
+    for (int row = first; row < last; row += DENSE_ROWS)
+        dense_rows<F>(std::min(DENSE_ROWS, last - row), a.below(row - first), b, groups, start,
+                      [&](int m, typename F::sum low, typename F::sum high) { out(row + m, low, high); });
 }
 
 inline __mmask16 lanes_below(int n) { return n >= 16 ? __mmask16(0xffff) : n <= 0 ? __mmask16(0) : __mmask16((1u << n) - 1); }

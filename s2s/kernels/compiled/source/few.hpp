@@ -184,7 +184,7 @@ void eight_block(int K, int first, int n, const Eight& eight, const int32_t* bey
         for (int r = 0; r < ROWS; ++r) in[r] = _mm512_maskz_loadu_epi8(some, eight.x + size_t(first + r) * K + k);
         for (int i = 0; i < N; ++i) {
             const __m512i now = _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, eight.w + size_t(n + i) * K + k), flip);
-            for (int r = 0; r < ROWS; ++r) sums[i][r] = _mm512_dpbusd_epi32(sums[i][r], now, in[r]);
+            for (int r = 0; r < ROWS; ++r) sums[i][r] = dot_of_fours(sums[i][r], now, in[r]);
         }
     }
     for (int r = 0; r < ROWS; ++r) {

@@ -42,6 +42,19 @@ constexpr int TILE_ROWS = BYTES == 64 ? 12 : 6;
 #define S2S_SUMS
 #endif
 
+#if defined(__AVX512VNNI__) && defined(S2S_AVX512)
+// sum + the products of four neighbours, of which those of `a` have no sign. With the compiler's own name for it, GCC moves
+// the sums of a tile to memory and back at each instruction, and a product takes twice as long.
+inline __m512i dot_of_fours(__m512i sum, __m512i a, __m512i b) {
+#if defined(__GNUC__)
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+#else
+    return _mm512_dpbusd_epi32(sum, a, b);
+#endif
+}
+#endif
+
 inline int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 // Memory on a cache line's boundary, zeroed.

@@ -42,7 +42,7 @@ struct Half {
 struct Quarter {
     typedef __m512i sum;
     static sum none() { return _mm512_setzero_si512(); }
-    static sum onto(sum s, __m512i x, __m512i w) { return _mm512_dpbusd_epi32(s, w, x); }
+    static sum onto(sum s, __m512i x, __m512i w) { return dot_of_fours(s, w, x); }
 };
 
 constexpr int NEAR_ROWS = 96;  // rows of x that stay in the near caches while all panels pass

@@ -1,0 +1,111 @@
+// Operands of products in 8 bits: the left side rows without a sign, the right side panels as in dense.hpp, fours of k side by
+// side. A scale belongs to a row of the left side and to a column of the product.
+#pragma once
+
+#include "dense.hpp"
+#include "scan.hpp"
+
+#if defined(S2S_DENSE) && defined(__AVX512VNNI__)
+#define S2S_EIGHTS 1
+namespace s2s {
+
+constexpr float LARGEST = 127.0f;
+constexpr int OFFSET = 128;  // of a number with a sign on the left side
+
+// The largest of what a scale is for; where one is no number, nor is the scale.
+struct Largest {
+    vfloat most{}, total{};
+    void see(vfloat x) { most = larger(magnitude(x), most), total += x; }
+    float scale() const { return largest_of<float>(most) / LARGEST + 0.0f * sum_of<float>(total); }
+    vfloat scales() const { return most / LARGEST + 0.0f * total; }  // each lane by itself
+};
+inline float inverse(float scale) { return scale > 0 ? 1.0f / scale : 0.0f; }
+inline vfloat inverse(vfloat scales) { return scales > 0 ? 1.0f / scales : vfloat{}; }
+inline __m512i whole_numbers(vfloat x) { return _mm512_cvtps_epi32((__m512)x); }
+
+inline int deep_of(int k) { return round_up(k, 64); }
+
+template <class E> inline float scale_of_row(const E* from, int n) {
+    Largest largest;
+    for (int k = 0; k < n; k += 16) largest.see(load(from + k, n - k));
+    return largest.scale();
+}
+
+// The numbers of a row, `offset` added, zeros beyond its n; returns their sum without that.
+template <class E> inline int32_t round_row_to(const E* from, int n, float scale, int offset, void* to) {
+    const float factor = inverse(scale);
+    __m512i sum = _mm512_setzero_si512();
+    for (int k = 0; k < deep_of(n); k += 16) {
+        const __m512i numbers = whole_numbers((k < n ? load(from + k, n - k) : vfloat{}) * factor);
+        sum = _mm512_add_epi32(sum, numbers);
+        _mm_storeu_si128((__m128i*)(static_cast<char*>(to) + k),
+                         _mm512_cvtepi32_epi8(_mm512_add_epi32(numbers, _mm512_set1_epi32(offset))));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+// A row as one of a left side, deep_of(n) numbers; returns its scale.
+template <class E> inline float round_left(const E* from, int n, uint8_t* to) {
+    const float scale = scale_of_row(from, n);
+    round_row_to(from, n, scale, OFFSET, to);
+    return scale;
+}
+
+// What belongs to the 32 columns of a panel.
+struct Columns {
+    float* scale;
+    int32_t* start;  // of the sums: what the left side's offset makes too much
+};
+
+// Rows of a row-major matrix, at most 32, as the columns of a panel of deep_of(n) / 4 groups.
+template <class E>
+void pack_eights_by_columns(const E* from, int rows, int n, ptrdiff_t stride, int8_t* to, Columns columns) {
+    static thread_local Buffer<int8_t> rounded;
+    const int deep = deep_of(n);
+    if (rounded.size() < size_t(DENSE_COLUMNS) * deep) rounded.resize(size_t(DENSE_COLUMNS) * deep);
+    for (int i = 0; i < DENSE_COLUMNS; ++i) {
+        const int there = i < rows ? n : 0;
+        columns.scale[i] = there ? scale_of_row(from + i * stride, n) : 0.0f;
+        columns.start[i] = there ? -OFFSET * round_row_to(from + i * stride, n, columns.scale[i], 0, rounded(size_t(i) * deep)) : 0;
+        if (!there) blank(rounded(size_t(i) * deep), size_t(deep));
+    }
+    for (int half = 0; half < 2; ++half)
+        for (int k = 0; k < deep; k += 64) {
+            __m512i x[16];
+            for (int i = 0; i < 16; ++i) x[i] = _mm512_loadu_si512(rounded(size_t(16 * half + i) * deep + k));
+            transpose(x);
+            for (int i = 0; i < 16; ++i) _mm512_store_si512(to + size_t(k / 4 + i) * GROUP_BYTES + 64 * half, x[i]);
+        }
+}
+
+// Rows of a row-major matrix as k of a panel of so many groups, of which n columns are there; `total`: the sums of columns.
+template <class E>
+void pack_eights_by_rows(const E* from, int rows, int n, ptrdiff_t stride, int groups, int8_t* to, Columns columns,
+                         float* total = nullptr) {
+    for (int half = 0; half < 2; ++half) {
+        const int first = 16 * half, lanes = n - first, there = lanes > 0 ? rows : 0;
+        Largest largest;
+        for (int k = 0; k < there; ++k) largest.see(load(from + k * stride + first, lanes));
+        const vfloat scales = largest.scales(), factors = inverse(scales);
+        __m512i sum = _mm512_setzero_si512();
+        for (int group = 0; group < groups; ++group) {
+            __m512i four = _mm512_setzero_si512();
+            for (int i = 0; i < 4; ++i) {
+                const int k = 4 * group + i;
+                if (k >= there) break;
+                const __m512i numbers = whole_numbers(load(from + k * stride + first, lanes) * factors);
+                sum = _mm512_add_epi32(sum, numbers);
+                four = _mm512_or_si512(
+                    four, _mm512_sllv_epi32(_mm512_and_si512(numbers, _mm512_set1_epi32(0xff)), _mm512_set1_epi32(8 * i)));
+            }
+            _mm512_store_si512(to + size_t(group) * GROUP_BYTES + 64 * half, four);
+        }
+        store_all(columns.scale + first, scales);
+        if (columns.start)
+            _mm512_storeu_si512(columns.start + first, _mm512_mullo_epi32(sum, _mm512_set1_epi32(-OFFSET)));
+        if (total) store_all(total + first, largest.total);
+    }
+}
+
+}  // namespace s2s
+#endif
