@@ -153,21 +153,15 @@ def test_opennmt_gets_its_sizes_and_its_course(order) -> None:
     ]
 
 
-def test_the_very_model_learns_by_the_peers_rule(order, models) -> None:
-    from peers import settings
-
-    rule = models["s2s-joey"].training
-    clip = pytest.approx(rule.clip_norm * settings.TOKENS_A_SENTENCE, rel=0.02)  # theirs is of a sum over a sentence
-    expected = [rule.batch_size, rule.learning_rate, clip, rule.label_smoothing]
-    keys = ("batch_size", "learning_rate", "clip_grad_norm", "label_smoothing")
-    joey, onmt = settings.joey(order), settings.onmt(order)
-    assert [joey["training"][key] for key in keys] == expected
-    assert [onmt[key.replace("clip_grad", "max_grad")] for key in keys] == expected
-    assert rule.warmup == 0
-    assert models["s2s-joey"].model.embedding_std == joey["model"]["embed_init_weight"]
+def test_the_very_model_has_the_peers_matrices_and_attention(models) -> None:
+    model, other = models["s2s-joey"].model, models["s2s-256"].model
+    assert (model.attention, model.tie) == ("joey", "none")
+    assert models["s2s-joey"].training == models["s2s-256"].training
+    same = model.model_copy(update={"attention": other.attention, "tie": other.tie})
+    assert same == other
 
 
-@pytest.mark.parametrize("name", ["s2s-256", "s2s-512"])
+@pytest.mark.parametrize("name", ["s2s-256", "s2s-joey", "s2s-512"])
 def test_our_own_models_learn_as_the_recipe_does(models, name: str) -> None:
     ours, recipe = models[name].training, check(read_toml(RECIPE), "recipe").training
     for key in ("batch_size", "optimizer", "learning_rate", "warmup", "clip_norm", "label_smoothing"):
