@@ -70,12 +70,13 @@ def log_softmax(logits_RV: Tensor) -> Tensor:
 
 def device_of(state: object) -> torch.device:
     """Where a state is."""
-    return next(_tensors(state)).device
+    return next(tensors(state)).device
 
 
-def _tensors(value: object) -> Iterator[Tensor]:
+def tensors(value: object) -> Iterator[Tensor]:
+    """All that a nested tuple holds, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors(part)

@@ -15,7 +15,8 @@ from s2s.kernels.steps import Way
 from s2s.search.hypothesis import Hypothesis, LengthPenalty
 from s2s.search.limits import Limits, Rules
 from s2s.search.sampling import Sampling, draw, uniform_numbers
-from s2s.search.stepper import Goer, MemoryT, StateT, Stepper, device_of, log_softmax
+from s2s.search.stepper import Goer, MemoryT, StateT, Stepper, device_of, log_softmax, tensors
+from s2s.search.straight import straight
 
 Choose = Callable[[Tensor, Rules, "_Written", int], tuple[Tensor, Tensor]]
 """From logits (B, K, V), the rules, what is written and the position: tokens (B, K) and their log-probabilities."""
@@ -73,14 +74,19 @@ def sample(
 def _at_once(
     model: Stepper[StateT, MemoryT], memory: MemoryT, limits: Limits, penalty: LengthPenalty
 ) -> list[Hypothesis] | None:
-    """A greedy search by a model that goes by itself; None where it does not, or not by these limits."""
+    """A greedy search by a model that goes by itself, or on a GPU; None where it has to be led, or by these limits."""
     room = limits.room()
-    if not room or not isinstance(model, Goer):
+    if not room:
         return None
-    rules = Rules.of(limits, torch.device("cpu"))
+    first = next(tensors(memory), None)
+    device = torch.device("cpu") if first is None else first.device
+    rules = Rules.of(limits, device)
     if not rules.simple:
         return None
-    found = model.greedily(memory, Way(limits.bos, limits.eos, room, rules.forbidden))
+    way = Way(limits.bos, limits.eos, room, rules.forbidden)
+    found = model.greedily(memory, way) if isinstance(model, Goer) else None
+    if found is None and device.type == "cuda":
+        found = straight(model, memory, way)
     if found is None:
         return None
     tokens, gains = (part.tolist() for part in found)
