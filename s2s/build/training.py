@@ -173,10 +173,11 @@ class Validator:
     def _judged(self, precision: Precision) -> tuple[Translator, AbstractContextManager[object]]:
         """What is judged, and under which types.
 
-        On the CPU a copy of the model, in the same precision, answers faster than one that is trained.
+        On the CPU a copy of the model, in the same precision, answers faster than one that is trained. What learns in
+        8 bits is judged in bfloat16.
         """
         if self.device.type == "cpu":
-            return self.translator.as_it_is(precision), nullcontext()
+            return self.translator.as_it_is("bfloat16" if precision == "int8" else precision), nullcontext()
         return self.translator, autocast(self.device, precision)
 
     def _wanted(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Training with products in 8 bits on the CPU: y = x W^T and dx = dy W, twice as fast as in bfloat16.
+"""Training with products in 8 bits on the CPU: y = x W^T and dx = dy W, whose instruction does twice as much.
 
 dW = dy^T x, whose sums are the longest, stays in bfloat16 (SwitchBack: Wortsman et al. 2023). Rows of x and dy have a
 scale each, W one for each column of the product (`compiled/source/eights.hpp`).
@@ -17,7 +17,9 @@ _ON = ContextVar("eight_bits", default=False)
 
 @contextmanager
 def eight_bits() -> Iterator[None]:
-    """The context in which what would be in bfloat16 is in 8 bits, forward and backward, where this machine can."""
+    """The context in which layers, scans' inputs and the output layer take 8 bits, forward and backward, where this
+    machine can; what else would be in bfloat16 stays so (`docs/kernels.md`).
+    """
     token = _ON.set(True)
     try:
         yield

@@ -84,11 +84,11 @@ def judging_precision(trained: Wanted, device: torch.device) -> Precision:
 
 
 def _no_eight_bits(device: torch.device) -> str:
-    """Why an output layer can't be trained in 8 bits; empty where it can."""
+    """Why nothing can be trained in 8 bits; empty where it can."""
     if device.type != "cpu":
         return f"it is for processors, and this run is on {device.type}"
     there = vectors.multiplies_fours()
-    return "" if there else "it takes a C++ compiler, and a processor with AVX512-BF16 and VNNI"
+    return "" if there else "it takes a C++ compiler, and a processor with AVX512-BF16 and VNNI but without AMX"
 
 
 def has_bfloat16_units() -> bool:

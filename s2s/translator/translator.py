@@ -25,7 +25,7 @@ from s2s.translator.limits import limits_of
 from s2s.translator.members import Member, Members
 from s2s.translator.unknown import replaced
 
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 _SPREAD = 7_368_787
 """A prime: texts of neighbouring seeds draw their latent variables unlike each other."""
@@ -122,11 +122,11 @@ class Translator:
         With several models the others are shared.
 
         Args:
-            precision: of the products; int8 is for what learns, and means bfloat16 here.
+            precision: of the products.
         """
         other, model = copy(self), deepcopy(self.model).eval().requires_grad_(False)
-        if precision in ("bfloat16", "int8"):
-            slim(model, "bfloat16")
+        if precision == "bfloat16":
+            slim(model, precision)
         member, *others = self.members.models
         other.model, other.members = model, Members((member._replace(model=model), *others), self.device)
         return other

@@ -177,16 +177,40 @@ def test_in_8_bits_a_weight_that_is_no_number_says_so(odd: float, monkeypatch: p
 
 
 @needs_eights
-def test_in_8_bits_numbers_below_the_step_are_not_lost() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("pull", [8.0, 14.0, 20.0])
+def test_in_8_bits_the_gradient_holds_where_the_target_is_likely(pull: float, smoothing: float) -> None:
+    """The target's part and the rest of the softmax cancel there: neither may be rounded alone."""
+    torch.manual_seed(0)
+    weight, target = 0.1 * torch.randn(4000, 256), torch.randint(4000, (60,))
+    chosen = weight[target]
+    features = 0.3 * torch.randn(60, 256) + pull * chosen / chosen.square().sum(1, keepdim=True)
+    features = features.bfloat16().float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(features, weight, torch.zeros(4000), target, smoothing=smoothing)
+    (found,) = torch.autograd.grad(total, features)
+    exact = features.detach().double().requires_grad_()
+    logits = F.linear(exact, weight.double())
+    (wanted,) = torch.autograd.grad(F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing), exact)
+    assert (
+        float(logits.detach().softmax(1).gather(1, target.unsqueeze(1)).mean())
+        > {8.0: 0.2, 14.0: 0.9, 20.0: 0.99}[pull]
+    )
+    assert float((found.double() - wanted).norm()) < 0.05 * float(wanted.norm())
+
+
+@needs_eights
+@pytest.mark.parametrize("below", [7.0, 9.5, 10.5])
+def test_in_8_bits_numbers_below_the_step_are_not_lost(below: float) -> None:
     """One token has nearly all probability, a hundred others less than a step each, but together not little."""
-    rows, width = 256, 64
+    rows, width = 4096, 64
     features = torch.zeros(rows, width, requires_grad=True)
     weight = torch.zeros(256, width)
     weight[1:101] = 1.0
     bias = torch.full((256,), -20.0)
-    bias[0], bias[1:101] = 0.0, -7.0  # e^-7 is a quarter of 1 / 255
+    bias[0], bias[1:101] = 0.0, -below  # e^-7 is a quarter of 1 / 255, e^-10.5 a hundred-and-fiftieth
     with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
-        total, _ = linear_cross_entropy(features, weight, bias, torch.zeros(rows, dtype=torch.long))
+        total, _ = linear_cross_entropy(features, weight, bias, torch.full((rows,), 200))
     (found,) = torch.autograd.grad(total, features)
     wanted = torch.softmax(bias.double(), 0) @ weight.double()
     assert float((found.mean(0).double() / wanted - 1).abs().max()) < 0.05

@@ -48,7 +48,7 @@ def test_8_bits_are_for_processors_that_multiply_them(monkeypatch: pytest.Monkey
         if there:
             assert hardware.pick_precision("int8", CPU) == "int8"
         else:
-            with pytest.raises(UserError, match=r"'int8'.*AVX512-BF16 and VNNI; use auto"):
+            with pytest.raises(UserError, match=r"'int8'.*AVX512-BF16 and VNNI but without AMX; use auto"):
                 hardware.pick_precision("int8", CPU)
 
 

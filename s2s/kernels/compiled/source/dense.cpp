@@ -1,5 +1,6 @@
 // Products of bfloat16 matrices, each kind as training meets it: x W^T + b, g W, g^T x. Numbers are row-major, rows may lie
-// apart. Nothing is compiled for a size or kept between sizes, which vary with every batch.
+// apart. Nothing is compiled for a size or kept between sizes, which vary with every batch. The first two also in 8 bits, from
+// and to bfloat16.
 #include "eights.hpp"
 #include "scan.hpp"
 
@@ -16,7 +17,7 @@ struct Right {
     Right(int n, int k_pairs, int multiple, Buffer<bf16>& buffer)
         : columns(n), pairs(k_pairs), blocks(k_pairs, DEEP, multiple), data(buffer) {
         const size_t needed = size_t(panels()) * size_t(blocks.count) * size_t(blocks.each) * 64;
-        if (data.size() < needed) data.resize(needed);
+        at_least(data, needed);
     }
     int panels() const { return (columns + DENSE_COLUMNS - 1) / DENSE_COLUMNS; }
     // Zero beyond the matrix.
@@ -56,7 +57,7 @@ inline void rows_of_product(int first, int last, Left a, Right& right, const flo
 struct Scratch {
     Buffer<bf16> right, left;
     bf16* left_of(size_t n) {
-        if (left.size() < n) left.resize(n);
+        at_least(left, n);
         return left();
     }
 };
@@ -148,8 +149,7 @@ struct EightRight {
     void fit(int n, int K) {
         columns = n, groups = deep_of(K) / 4;
         const size_t wide = size_t(panels()) * DENSE_COLUMNS;
-        if (numbers.size() < wide * groups * 4) numbers.resize(wide * groups * 4);
-        if (scale.size() < wide) scale.resize(wide), start.resize(wide);
+        at_least(numbers, wide * groups * 4), at_least(scale, wide), at_least(start, wide);
     }
     int8_t* panel(int i) { return numbers(size_t(i) * groups * GROUP_BYTES); }
     Columns of(int i) { return {scale(size_t(i) * DENSE_COLUMNS), start(size_t(i) * DENSE_COLUMNS)}; }
@@ -162,7 +162,7 @@ inline void multiply_eight(int rows, int K, int threads, const bf16* a, EightRig
     over_parts(parts.count, threads, 0, [&](int part, float*) {
         static thread_local Buffer<uint8_t> numbers;
         float scale[TOGETHER + DENSE_ROWS];
-        if (numbers.size() < size_t(parts.each) * deep) numbers.resize(size_t(parts.each) * deep);
+        at_least(numbers, size_t(parts.each) * deep);
         const int first = part * parts.each, count = std::min(rows - first, parts.each);
         for (int row = 0; row < count; ++row)
             scale[row] = round_left(a + size_t(first + row) * K, K, numbers(size_t(row) * deep));

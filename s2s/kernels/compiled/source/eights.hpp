@@ -9,18 +9,19 @@
 #define S2S_EIGHTS 1
 namespace s2s {
 
-constexpr float LARGEST = 127.0f;
+constexpr float LARGEST = 127.0f, TINIEST = 1e-38f;
 constexpr int OFFSET = 128;  // of a number with a sign on the left side
 
 // The largest of what a scale is for; where one is no number, nor is the scale.
 struct Largest {
-    vfloat most{}, total{};
-    void see(vfloat x) { most = larger(magnitude(x), most), total += x; }
-    float scale() const { return largest_of<float>(most) / LARGEST + 0.0f * sum_of<float>(total); }
-    vfloat scales() const { return most / LARGEST + 0.0f * total; }  // each lane by itself
+    vfloat most{}, total{}, none{};
+    void see(vfloat x) { most = larger(magnitude(x), most), total += x, none += 0.0f * x; }
+    float scale() const { return largest_of<float>(most) / LARGEST + sum_of<float>(none); }
+    vfloat scales() const { return most / LARGEST + none; }  // each lane by itself
 };
-inline float inverse(float scale) { return scale > 0 ? 1.0f / scale : 0.0f; }
-inline vfloat inverse(vfloat scales) { return scales > 0 ? 1.0f / scales : vfloat{}; }
+// Of numbers below 1e-36, which become zeros, it would be infinite.
+inline float inverse(float scale) { return scale > TINIEST ? 1.0f / scale : 0.0f; }
+inline vfloat inverse(vfloat scales) { return scales > TINIEST ? 1.0f / scales : vfloat{}; }
 inline __m512i whole_numbers(vfloat x) { return _mm512_cvtps_epi32((__m512)x); }
 
 inline int deep_of(int k) { return round_up(k, 64); }
@@ -62,11 +63,12 @@ template <class E>
 void pack_eights_by_columns(const E* from, int rows, int n, ptrdiff_t stride, int8_t* to, Columns columns) {
     static thread_local Buffer<int8_t> rounded;
     const int deep = deep_of(n);
-    if (rounded.size() < size_t(DENSE_COLUMNS) * deep) rounded.resize(size_t(DENSE_COLUMNS) * deep);
+    at_least(rounded, size_t(DENSE_COLUMNS) * deep);
     for (int i = 0; i < DENSE_COLUMNS; ++i) {
         const int there = i < rows ? n : 0;
         columns.scale[i] = there ? scale_of_row(from + i * stride, n) : 0.0f;
-        columns.start[i] = there ? -OFFSET * round_row_to(from + i * stride, n, columns.scale[i], 0, rounded(size_t(i) * deep)) : 0;
+        const int32_t sum = round_row_to(from + i * stride, there, columns.scale[i], 0, rounded(size_t(i) * deep));
+        columns.start[i] = int32_t(uint32_t(-OFFSET) * uint32_t(sum));  // of a row that is no number it may not fit
         if (!there) blank(rounded(size_t(i) * deep), size_t(deep));
     }
     for (int half = 0; half < 2; ++half)

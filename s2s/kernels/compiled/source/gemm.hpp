@@ -90,6 +90,10 @@ template <class E> class Buffer {
     size_t size_ = 0;
 };
 
+template <class E> inline void at_least(Buffer<E>& buffer, size_t n) {
+    if (buffer.size() < n) buffer.resize(n);
+}
+
 // One matrix B (K x N) in panels. S is the type of the weights as they come.
 template <class S> class Packed {
     typedef typename StateOf<S>::type T;

@@ -38,10 +38,6 @@ struct Loss {
     float *nll, *spread;
 };
 
-template <class E> inline void at_least(Buffer<E>& buffer, size_t n) {
-    if (buffer.size() < n) buffer.resize(n);
-}
-
 // Kept between calls, since new pages cost more than the arithmetic on them.
 struct Workspace {
     Buffer<bf16> left, z, across, right;
@@ -82,9 +78,25 @@ struct Sums {
     float chosen;  // softmax(z)_y
 };
 
+inline vfloat lanes_or(vfloat x, int n, float otherwise) {
+    return n >= 16 ? x : (vfloat)_mm512_mask_mov_ps((__m512)all(otherwise), lanes_below(n), (__m512)x);
+}
+
+// The largest from z[first] to before z[end] but z[y].
+inline float largest_beside(const bf16* z, int first, int end, int64_t y) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    vfloat most = all(-infinity);
+    for (int j = first; j < end; j += 16) {
+        vfloat now = lanes_or(load(z + j, end - j), end - j, -infinity);
+        if (y >= j && y < j + 16) now[y - j] = -infinity;
+        most = larger(now, most);
+    }
+    return largest_of<float>(most);
+}
+
 // z <- e^(z - max z); with norm = log sum e^z, nll = norm - z_y and spread = norm - mean z.
 //
-// block(b, most): before a block's exponentials, none of which is beyond e^most; seen(j, e, lanes): those from j on.
+// block(b, most): before a block's exponentials, none of which is beyond e^most but that of y; seen(j, e): those from j on.
 template <class Block, class Seen>
 inline Sums exponentials(const Shape& s, bf16* z, int64_t y, float* nll, float* spread, Block block, Seen seen) {
     const float infinity = std::numeric_limits<float>::infinity();
@@ -99,12 +111,13 @@ inline Sums exponentials(const Shape& s, bf16* z, int64_t y, float* nll, float* 
         for (int j = b * TOKENS; j < end; j += 16) {
             const vfloat now = load(z + j, end - j);
             total += now;
-            most = larger(end - j >= 16 ? now : (vfloat)_mm512_mask_mov_ps((__m512)all(-infinity), lanes_below(end - j), (__m512)now),
-                          most);
+            most = larger(lanes_or(now, end - j, -infinity), most);
         }
         largest[size_t(b)] = largest_of<float>(most);
         shift = std::max(shift, largest[size_t(b)]);
     }
+    const int64_t own = y / TOKENS * TOKENS;
+    largest[size_t(y / TOKENS)] = largest_beside(z, int(own), std::min(s.vocabulary, int(own) + TOKENS), y);
     const float above = widen(z[y]) - shift;
     for (int b = 0; b < count; ++b) {
         block(b, largest[size_t(b)] - shift);
@@ -113,13 +126,13 @@ inline Sums exponentials(const Shape& s, bf16* z, int64_t y, float* nll, float* 
             const vfloat e = exp(load(z + j, 16) - shift);
             sums += e;
             store(z + j, e, 16);
-            seen(j, e, 16);
+            seen(j, e);
         }
         if (whole < end) {
-            const vfloat e = (vfloat)_mm512_maskz_mov_ps(lanes_below(end - whole), (__m512)exp(load(z + whole, end - whole) - shift));
+            const vfloat e = lanes_or(exp(load(z + whole, end - whole) - shift), end - whole, 0.0f);
             sums += e;
             store(z + whole, e, end - whole);
-            seen(whole, e, end - whole);
+            seen(whole, e);
         }
     }
     const float sum = sum_of<float>(sums), norm = std::log(sum);

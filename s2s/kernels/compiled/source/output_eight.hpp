@@ -1,9 +1,11 @@
-// The output layer's logits and its gradient of the features in 8 bits, twice as fast as in bfloat16 (the gradient of the
-// weight, whose sums are the longest, stays in that: Wortsman et al. 2023, SwitchBack).
+// The output layer's logits and its gradient of the features in 8 bits (the gradient of the weight, whose sums are the
+// longest, stays in bfloat16: Wortsman et al. 2023, SwitchBack).
 //
-// F has a scale a row, W one a token for the logits, and one a feature and block of tokens for dF. The softmax has one a row
-// and block, without a sign; it is rounded up or down with the probability of what is left over, or small numbers, which
-// are most of it, would vanish. What the loss adds to it is exact: dF = softmax(z) W - (1 - e) W_y - e mean W.
+// F has a scale a row, W one a token for the logits, and one a feature and block of tokens for dF. The target's part of dF
+// and the smoothing's are exact: where the target has nearly all probability, they are what is left of one another. The rest
+// of the softmax has a scale a row and block, without a sign; its numbers are rounded up or down with the probability of
+// what is left over, or small ones, which are most of it, would vanish:
+// dF = sum_v!=y softmax(z)_v W_v + (softmax(z)_y - 1 + e) W_y - e mean W.
 #pragma once
 
 #include <array>
@@ -16,21 +18,24 @@ namespace s2s {
 
 constexpr float LARGEST_UNSIGNED = 255.0f;
 
-// Numbers in [0, 1): of 64 in a lane, each is 1/64 beyond another.
+// Numbers in [0, 1) to be added before what is behind the point is cut off: in a lane each of 64 is 1/64 beyond another, and
+// rows are off by less than that, no two alike.
 class Dither {
   public:
     static constexpr int COUNT = 64;
     Dither() {
         uint64_t state = 0x9e3779b97f4a7c15u;
         for (int lane = 0; lane < 16; ++lane) {
-            for (int i = 0; i < COUNT; ++i) numbers_[size_t(i) * 16 + lane] = (float(i) + 0.5f) / COUNT;
+            for (int i = 0; i < COUNT; ++i) numbers_[size_t(i) * 16 + lane] = float(i) / COUNT;
             for (int i = COUNT - 1; i > 0; --i) {
                 state = state * 6364136223846793005u + 1442695040888963407u;
                 std::swap(numbers_[size_t(i) * 16 + lane], numbers_[size_t((state >> 33) % uint64_t(i + 1)) * 16 + lane]);
             }
         }
     }
-    vfloat at(unsigned i) const { return load_all(numbers_.data() + size_t(i % COUNT) * 16); }
+    vfloat at(unsigned row, unsigned vector) const { return load_all(numbers_.data() + size_t((vector + 29 * row) % COUNT) * 16); }
+    // Multiples of the golden section fill an interval evenly, however many there are.
+    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * (1.0f / float(1 << 24) / COUNT); }
 
   private:
     alignas(64) std::array<float, 16 * COUNT> numbers_;
@@ -45,7 +50,7 @@ class InEights {
         at_least(by_feature_, tokens * wide), at_least(feature_scale_, blocks * wide);
         at_least(feature_sum_, blocks * wide), at_least(mean_, wide);
         at_least(left_, chunk * deep), at_least(left_scale_, chunk);
-        at_least(softmax_, chunk * tokens), at_least(softmax_scale_, chunk * blocks);
+        at_least(softmax_, chunk * tokens), at_least(softmax_scale_, chunk * blocks), at_least(pull_, chunk);
     }
 
     void pack(const Shape& s, const float* weight) {
@@ -103,17 +108,20 @@ class InEights {
             uint8_t* p = softmax_(size_t(row + i) * s.tokens());
             float* scale = softmax_scale_(size_t(row + i) * s.blocks());
             vfloat factor{};
+            const vfloat offset = all(Dither::of_row(unsigned(at)));
             sums[i] = exponentials(
                 s, z[i], loss.target[at], loss.nll + at, loss.spread + at,
                 [&](int block, float most) {
                     factor = LARGEST_UNSIGNED * exp(all(std::min(-most, FARTHEST)));
                     scale[block] = 1.0f / factor[0];
                 },
-                [&](int j, vfloat e, int) {
-                    const vfloat number = e * factor + dither.at(unsigned(j / 16 + 29 * at));
+                [&](int j, vfloat e) {
+                    const vfloat number = (e * factor + offset) + dither.at(unsigned(at), unsigned(j / 16));
                     _mm_storeu_si128((__m128i*)(p + j), _mm512_cvtusepi32_epi8(_mm512_cvttps_epi32((__m512)number)));
                 });
-            for (int block = 0; block < s.blocks(); ++block) scale[block] *= sums[i].scale;
+            for (int block = 0; block < blocks_there(s); ++block) scale[block] *= sums[i].scale;
+            p[loss.target[at]] = 0;
+            *pull_(row + i) = sums[i].chosen - (1.0f - loss.smoothing);
         }
         two_rows(s, z, sums, first + row, count, pairs, loss, w, [](int, int, vfloat) {}, [](int, int64_t, bf16) {});
     }
@@ -121,8 +129,8 @@ class InEights {
     // dF, of the rows from `begin` to before `end`.
     void to_features(const Shape& s, int first, int begin, int end, const Loss& loss, const float* weight, Workspace& w,
                      float* d_features) {
-        const int wide = s.wide(), blocks = (s.vocabulary + TOKENS - 1) / TOKENS;
-        for (int block = 0; block < blocks; ++block) {
+        const int wide = s.wide();
+        for (int block = 0; block < blocks_there(s); ++block) {
             const int fours = s.tokens_of(block) / 4;
             const Left left{softmax_(size_t(begin) * s.tokens() + size_t(block) * TOKENS), s.tokens(), 4};
             for (int panel = 0; panel < s.panels(); ++panel) {
@@ -142,7 +150,7 @@ class InEights {
             const float* chosen = weight + size_t(loss.target[first + row]) * s.features;
             for (int f = 0; f < s.features; f += 16) {
                 const int n = s.features - f;
-                const vfloat g = load(w.d_left(size_t(row) * wide + f), n) - load(chosen + f, n) * (1.0f - loss.smoothing) -
+                const vfloat g = load(w.d_left(size_t(row) * wide + f), n) + load(chosen + f, n) * pull_()[row] -
                                  load(mean_(f), n) * loss.smoothing;
                 store(d_features + size_t(row) * s.features + f, g, n);
             }
@@ -152,6 +160,7 @@ class InEights {
   private:
     static constexpr float FARTHEST = 60;  // below the row's largest logit: what is so small can be rounded to nothing
 
+    static int blocks_there(const Shape& s) { return (s.vocabulary + TOKENS - 1) / TOKENS; }
     static int tokens_in(const Shape& s, int block) { return std::max(0, std::min(TOKENS, s.vocabulary - block * TOKENS)); }
 
     Buffer<int8_t> by_token_, by_feature_;  // W: columns of the product are tokens, are features
@@ -159,6 +168,7 @@ class InEights {
     Buffer<int32_t> start_;  // what is too much by the left side's offset
     Buffer<uint8_t> left_, softmax_;
     Buffer<float> left_scale_, softmax_scale_;
+    Buffer<float> pull_;  // the target's part of g
 };
 
 }  // namespace s2s

@@ -51,7 +51,7 @@ class InPairs {
         for (int i = 0; i < count; ++i) {
             const int at = first + row + i;
             sums[i] = exponentials(s, z[i], loss.target[at], loss.nll + at, loss.spread + at, [](int, float) {},
-                                   [](int, vfloat, int) {});
+                                   [](int, vfloat) {});
         }
         two_rows(s, z, sums, first + row, count, pairs, loss, w, [&](int i, int j, vfloat g) { store(z[i] + j, g, 16); },
                  [&](int i, int64_t y, bf16 g) { z[i][y] = g; });
