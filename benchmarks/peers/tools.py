@@ -176,7 +176,7 @@ SIZES = {"s2s-256": "joey", "s2s-joey": "joey", "s2s-512": "onmt"}
 """Our models, and the peer of the same size; `s2s-joey` is the very model of JoeyNMT."""
 _KEYS = {
     "s2s-256": (),
-    "s2s-joey": ("model.attention=joey", "model.tie=none"),
+    "s2s-joey": ("model.attention=joey", "model.tie=none", "training.precision=bfloat16"),
     "s2s-512": ("model.decoder.hidden_size=512",),
 }
 

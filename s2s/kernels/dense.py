@@ -2,8 +2,8 @@
 
 torch's own (oneDNN) compile a program for each size that they meet and keep it for a while: where every update has
 other sizes, a tenth of its time goes there, and what is kept fills memory. These have one program for all sizes
-(`compiled/source/dense.cpp`). Elsewhere, and for small products, torch's serve. Under `switchback.eight_bits` x W^T and
-g W are in 8 bits.
+(`compiled/source/dense.cpp`). Elsewhere, and for small products, torch's serve. Under `switchback.eight_bits` g W is
+in 8 bits.
 
 Shapes: M rows, K depth, N columns, B matrices.
 """
@@ -35,8 +35,8 @@ def by_rows(x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -> Te
         return torch.addmm(bias_N.to(weight_NK.dtype), x_MK, weight_NK.t())
     y_MN = x_MK.new_empty(rows, columns)
     bias = None if bias_N is None else bias_N.float().contiguous()
-    kind, sizes = _kind("by_rows", depth), (rows, columns, depth)
-    call("dense", kind, sizes, None, x_MK.contiguous(), weight_NK.contiguous(), bias, y_MN)
+    sizes = (rows, columns, depth)
+    call("dense", "dense_by_rows", sizes, None, x_MK.contiguous(), weight_NK.contiguous(), bias, y_MN)
     return y_MN
 
 
@@ -46,13 +46,9 @@ def by_columns(g_MK: Tensor, weight_KN: Tensor) -> Tensor:
     if not _serves(rows, columns, depth, g_MK, weight_KN):
         return torch.mm(g_MK, weight_KN)
     y_MN = g_MK.new_empty(rows, columns)
-    kind, sizes = _kind("by_columns", depth), (rows, columns, depth)
-    call("dense", kind, sizes, None, g_MK.contiguous(), weight_KN.contiguous(), y_MN)
+    kind = "dense_eight_by_columns" if switchback.on() and depth <= DEEPEST else "dense_by_columns"
+    call("dense", kind, (rows, columns, depth), None, g_MK.contiguous(), weight_KN.contiguous(), y_MN)
     return y_MN
-
-
-def _kind(name: str, depth: int) -> str:
-    return f"dense_eight_{name}" if switchback.on() and depth <= DEEPEST else f"dense_{name}"
 
 
 def over_rows(g_KM: Tensor, x_KN: Tensor) -> Tensor:
@@ -166,7 +162,7 @@ def _learns(x: Tensor, multiplications: int) -> bool:
 
 
 class _Linear(torch.autograd.Function):
-    """y = x W^T + b: dx = dy W, dW = dy^T x, db = sum dy; products in bfloat16, or the first two in 8 bits."""
+    """y = x W^T + b: dx = dy W, dW = dy^T x, db = sum dy; products in bfloat16, or the first in 8 bits."""
 
     @staticmethod
     def forward(ctx: Any, x_MK: Tensor, weight_NK: Tensor, bias_N: Tensor | None) -> Tensor:

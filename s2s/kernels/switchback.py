@@ -1,7 +1,10 @@
-"""Training with products in 8 bits on the CPU: y = x W^T and dx = dy W, whose instruction does twice as much.
+"""Training with products in 8 bits on the CPU, whose instruction does twice as much as that of bfloat16.
 
-dW = dy^T x, whose sums are the longest, stays in bfloat16 (SwitchBack: Wortsman et al. 2023). Rows of x and dy have a
-scale each, W one for each column of the product (`compiled/source/eights.hpp`).
+They are the gradients of what goes into a layer, dx = dy W, and the output layer's logits. The gradients of weights,
+dW = dy^T x, whose sums are the longest, stay in bfloat16, as in SwitchBack (Wortsman et al. 2023), and unlike there so
+does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and is rounded
+up or down with the probability of what is left over; W has one for each column of the product
+(`compiled/source/eights.hpp`).
 """
 
 from __future__ import annotations
@@ -17,9 +20,7 @@ _ON = ContextVar("eight_bits", default=False)
 
 @contextmanager
 def eight_bits() -> Iterator[None]:
-    """The context in which layers, scans' inputs and the output layer take 8 bits, forward and backward, where this
-    machine can; what else would be in bfloat16 stays so (`docs/kernels.md`).
-    """
+    """The context in which these products are in 8 bits, where this machine can; others in bfloat16 stay so."""
     token = _ON.set(True)
     try:
         yield

@@ -19,7 +19,7 @@ from s2s.kernels import pages, switchback, vectors
 from s2s.training.processes import ALONE, Processes
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
-"""Of products; int8: of weights with features and with their gradients, the others in bfloat16 (`switchback`)."""
+"""Of products; int8: of weights with gradients, and in the output layer; the others in bfloat16 (`switchback`)."""
 Wanted = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 _log = logging.getLogger("s2s")
 

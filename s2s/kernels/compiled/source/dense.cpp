@@ -1,6 +1,6 @@
 // Products of bfloat16 matrices, each kind as training meets it: x W^T + b, g W, g^T x. Numbers are row-major, rows may lie
-// apart. Nothing is compiled for a size or kept between sizes, which vary with every batch. The first two also in 8 bits, from
-// and to bfloat16.
+// apart. Nothing is compiled for a size or kept between sizes, which vary with every batch. g W also in 8 bits,
+// from and to bfloat16.
 #include "eights.hpp"
 #include "scan.hpp"
 
@@ -155,51 +155,37 @@ struct EightRight {
     Columns of(int i) { return {scale(size_t(i) * DENSE_COLUMNS), start(size_t(i) * DENSE_COLUMNS)}; }
 };
 
-// y (M x N) = a (M x K) times the right side.
-inline void multiply_eight(int rows, int K, int threads, const bf16* a, EightRight& right, const float* bias, bf16* y) {
-    const Blocks parts(rows, TOGETHER, DENSE_ROWS);
-    const int deep = deep_of(K), N = right.columns;
+// y (M x N) = g (M x K) w, w (K x N). g is a gradient, whose small numbers are many and count together: they are rounded fairly.
+inline void eight_by_columns(int M, int N, int K, int threads, const bf16* g, const bf16* w, bf16* y) {
+    static thread_local EightRight own;
+    EightRight& right = own;  // by name, each thread of a team would find its own
+    right.fit(N, K);
+    for (int i = 0; i < right.panels(); ++i)
+        pack_eights_by_rows(w + size_t(i) * DENSE_COLUMNS, K, N - i * DENSE_COLUMNS, N, right.groups, right.panel(i), right.of(i));
+    const Blocks parts(M, TOGETHER, DENSE_ROWS);
+    const int deep = deep_of(K);
     over_parts(parts.count, threads, 0, [&](int part, float*) {
         static thread_local Buffer<uint8_t> numbers;
         float scale[TOGETHER + DENSE_ROWS];
         at_least(numbers, size_t(parts.each) * deep);
-        const int first = part * parts.each, count = std::min(rows - first, parts.each);
+        const int first = part * parts.each, count = std::min(M - first, parts.each);
         for (int row = 0; row < count; ++row)
-            scale[row] = round_left(a + size_t(first + row) * K, K, numbers(size_t(row) * deep));
+            scale[row] = round_left(g + size_t(first + row) * K, K, numbers(size_t(row) * deep), Fair(unsigned(first + row)));
         for (int i = 0; count > 0 && i < right.panels(); ++i) {
             const Columns columns = right.of(i);
-            const int column = i * DENSE_COLUMNS;
+            const int column = i * DENSE_COLUMNS, left = N - column;
             const vfloat scales[2] = {load_all(columns.scale), load_all(columns.scale + 16)};
-            const vfloat add[2] = {bias ? (vfloat)some(bias + column, N - column) : vfloat{},
-                                   bias ? (vfloat)some(bias + column + 16, N - column - 16) : vfloat{}};
             const Start<Fours> start{_mm512_load_si512(columns.start), _mm512_load_si512(columns.start + 16)};
             dense_panel<Fours>(0, count, Left{numbers(), deep, 4}, right.panel(i), (K + 3) / 4, start,
                                [&](int row, __m512i low, __m512i high) {
                                    bf16* to = y + size_t(first + row) * N + column;
                                    const vfloat own = all(scale[row]);
-                                   store(to, (vfloat)_mm512_cvtepi32_ps(low) * own * scales[0] + add[0], std::min(16, N - column));
-                                   if (N - column > 16)
-                                       store(to + 16, (vfloat)_mm512_cvtepi32_ps(high) * own * scales[1] + add[1],
-                                             std::min(16, N - column - 16));
+                                   store(to, (vfloat)_mm512_cvtepi32_ps(low) * own * scales[0], std::min(16, left));
+                                   if (left > 16)
+                                       store(to + 16, (vfloat)_mm512_cvtepi32_ps(high) * own * scales[1], std::min(16, left - 16));
                                });
         }
     });
-}
-
-inline void eight_by_rows(int M, int N, int K, int threads, const bf16* x, const bf16* w, const float* bias, bf16* y) {
-    static thread_local EightRight right;
-    right.fit(N, K);
-    for (int i = 0; i < right.panels(); ++i)
-        pack_eights_by_columns(w + size_t(i) * DENSE_COLUMNS * K, N - i * DENSE_COLUMNS, K, K, right.panel(i), right.of(i));
-    multiply_eight(M, K, threads, x, right, bias, y);
-}
-
-inline void eight_by_columns(int M, int N, int K, int threads, const bf16* g, const bf16* w, bf16* y) {
-    static thread_local EightRight right;
-    right.fit(N, K);
-    for (int i = 0; i < right.panels(); ++i)
-        pack_eights_by_rows(w + size_t(i) * DENSE_COLUMNS, K, N - i * DENSE_COLUMNS, N, right.groups, right.panel(i), right.of(i));
-    multiply_eight(M, K, threads, g, right, nullptr, y);
 }
 #endif
 
@@ -247,10 +233,6 @@ extern "C" void dense_over_rows_bfloat16(int M, int N, int K, int g_apart, int x
     s2s::over_rows(M, N, K, g_apart, x_apart, threads, g, x, y);
 }
 #if defined(S2S_EIGHTS)
-extern "C" void dense_eight_by_rows_bfloat16(int M, int N, int K, const int64_t*, int threads, const s2s::bf16* x,
-                                             const s2s::bf16* w, const float* bias, s2s::bf16* y) {
-    s2s::eight_by_rows(M, N, K, threads, x, w, bias, y);
-}
 extern "C" void dense_eight_by_columns_bfloat16(int M, int N, int K, const int64_t*, int threads, const s2s::bf16* g,
                                                 const s2s::bf16* w, s2s::bf16* y) {
     s2s::eight_by_columns(M, N, K, threads, g, w, y);

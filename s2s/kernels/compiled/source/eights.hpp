@@ -2,6 +2,8 @@
 // side. A scale belongs to a row of the left side and to a column of the product.
 #pragma once
 
+#include <array>
+
 #include "dense.hpp"
 #include "scan.hpp"
 
@@ -22,7 +24,49 @@ struct Largest {
 // Of numbers below 1e-36, which become zeros, it would be infinite.
 inline float inverse(float scale) { return scale > TINIEST ? 1.0f / scale : 0.0f; }
 inline vfloat inverse(vfloat scales) { return scales > TINIEST ? 1.0f / scales : vfloat{}; }
-inline __m512i whole_numbers(vfloat x) { return _mm512_cvtps_epi32((__m512)x); }
+
+// Numbers in [0, 1) to be added before what is behind the point is cut off: in a lane each of 64 is 1/64 beyond another, and
+// rows are off by less than that, no two alike.
+class Dither {
+  public:
+    static constexpr int COUNT = 64;
+    Dither() {
+        uint64_t state = 0x9e3779b97f4a7c15u;
+        for (int lane = 0; lane < 16; ++lane) {
+            for (int i = 0; i < COUNT; ++i) numbers_[size_t(i) * 16 + lane] = float(i) / COUNT;
+            for (int i = COUNT - 1; i > 0; --i) {
+                state = state * 6364136223846793005u + 1442695040888963407u;
+                std::swap(numbers_[size_t(i) * 16 + lane], numbers_[size_t((state >> 33) % uint64_t(i + 1)) * 16 + lane]);
+            }
+        }
+    }
+    static const Dither& one() {
+        static const Dither dither;
+        return dither;
+    }
+    vfloat at(unsigned row, unsigned vector) const { return load_all(numbers_.data() + size_t((vector + 29 * row) % COUNT) * 16); }
+    // Multiples of the golden section fill an interval evenly, however many there are.
+    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * (1.0f / float(1 << 24) / COUNT); }
+
+  private:
+    alignas(64) std::array<float, 16 * COUNT> numbers_;
+};
+
+// How a vector of a row becomes whole numbers: the nearest ones, or those below or above with the probability of what is left
+// over, so that many small ones are not lost together.
+struct Nearest {
+    __m512i operator()(vfloat x, int) const { return _mm512_cvtps_epi32((__m512)x); }
+};
+struct Fair {
+    const Dither& dither;
+    unsigned row;
+    vfloat offset;
+    explicit Fair(unsigned r) : dither(Dither::one()), row(r), offset(all(Dither::of_row(r))) {}
+    __m512i operator()(vfloat x, int vector) const {
+        return _mm512_cvt_roundps_epi32((__m512)((x + offset) + dither.at(row, unsigned(vector))),
+                                        _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    }
+};
 
 inline int deep_of(int k) { return round_up(k, 64); }
 
@@ -33,11 +77,13 @@ template <class E> inline float scale_of_row(const E* from, int n) {
 }
 
 // The numbers of a row, `offset` added, zeros beyond its n; returns their sum without that.
-template <class E> inline int32_t round_row_to(const E* from, int n, float scale, int offset, void* to) {
+template <class E, class Round>
+inline int32_t round_row_to(const E* from, int n, float scale, int offset, void* to, Round round) {
     const float factor = inverse(scale);
     __m512i sum = _mm512_setzero_si512();
     for (int k = 0; k < deep_of(n); k += 16) {
-        const __m512i numbers = whole_numbers((k < n ? load(from + k, n - k) : vfloat{}) * factor);
+        const __mmask16 there = lanes_below(n - k);
+        const __m512i numbers = _mm512_maskz_mov_epi32(there, round((there ? load(from + k, n - k) : vfloat{}) * factor, k / 16));
         sum = _mm512_add_epi32(sum, numbers);
         _mm_storeu_si128((__m128i*)(static_cast<char*>(to) + k),
                          _mm512_cvtepi32_epi8(_mm512_add_epi32(numbers, _mm512_set1_epi32(offset))));
@@ -46,9 +92,9 @@ template <class E> inline int32_t round_row_to(const E* from, int n, float scale
 }
 
 // A row as one of a left side, deep_of(n) numbers; returns its scale.
-template <class E> inline float round_left(const E* from, int n, uint8_t* to) {
+template <class E, class Round> inline float round_left(const E* from, int n, uint8_t* to, Round round) {
     const float scale = scale_of_row(from, n);
-    round_row_to(from, n, scale, OFFSET, to);
+    round_row_to(from, n, scale, OFFSET, to, round);
     return scale;
 }
 
@@ -67,7 +113,7 @@ void pack_eights_by_columns(const E* from, int rows, int n, ptrdiff_t stride, in
     for (int i = 0; i < DENSE_COLUMNS; ++i) {
         const int there = i < rows ? n : 0;
         columns.scale[i] = there ? scale_of_row(from + i * stride, n) : 0.0f;
-        const int32_t sum = round_row_to(from + i * stride, there, columns.scale[i], 0, rounded(size_t(i) * deep));
+        const int32_t sum = round_row_to(from + i * stride, there, columns.scale[i], 0, rounded(size_t(i) * deep), Nearest{});
         columns.start[i] = int32_t(uint32_t(-OFFSET) * uint32_t(sum));  // of a row that is no number it may not fit
         if (!there) blank(rounded(size_t(i) * deep), size_t(deep));
     }
@@ -95,7 +141,7 @@ void pack_eights_by_rows(const E* from, int rows, int n, ptrdiff_t stride, int g
             for (int i = 0; i < 4; ++i) {
                 const int k = 4 * group + i;
                 if (k >= there) break;
-                const __m512i numbers = whole_numbers(load(from + k * stride + first, lanes) * factors);
+                const __m512i numbers = Nearest{}(load(from + k * stride + first, lanes) * factors, 0);
                 sum = _mm512_add_epi32(sum, numbers);
                 four = _mm512_or_si512(
                     four, _mm512_sllv_epi32(_mm512_and_si512(numbers, _mm512_set1_epi32(0xff)), _mm512_set1_epi32(8 * i)));

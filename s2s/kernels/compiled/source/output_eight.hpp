@@ -8,8 +8,6 @@
 // dF = sum_v!=y softmax(z)_v W_v + (softmax(z)_y - 1 + e) W_y - e mean W.
 #pragma once
 
-#include <array>
-
 #include "eights.hpp"
 #include "output.hpp"
 
@@ -17,29 +15,6 @@
 namespace s2s {
 
 constexpr float LARGEST_UNSIGNED = 255.0f;
-
-// Numbers in [0, 1) to be added before what is behind the point is cut off: in a lane each of 64 is 1/64 beyond another, and
-// rows are off by less than that, no two alike.
-class Dither {
-  public:
-    static constexpr int COUNT = 64;
-    Dither() {
-        uint64_t state = 0x9e3779b97f4a7c15u;
-        for (int lane = 0; lane < 16; ++lane) {
-            for (int i = 0; i < COUNT; ++i) numbers_[size_t(i) * 16 + lane] = float(i) / COUNT;
-            for (int i = COUNT - 1; i > 0; --i) {
-                state = state * 6364136223846793005u + 1442695040888963407u;
-                std::swap(numbers_[size_t(i) * 16 + lane], numbers_[size_t((state >> 33) % uint64_t(i + 1)) * 16 + lane]);
-            }
-        }
-    }
-    vfloat at(unsigned row, unsigned vector) const { return load_all(numbers_.data() + size_t((vector + 29 * row) % COUNT) * 16); }
-    // Multiples of the golden section fill an interval evenly, however many there are.
-    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * (1.0f / float(1 << 24) / COUNT); }
-
-  private:
-    alignas(64) std::array<float, 16 * COUNT> numbers_;
-};
 
 class InEights {
   public:
@@ -78,7 +53,7 @@ class InEights {
     void logits(const Shape& s, int first, int rows, const float* bias, Workspace& w) {
         const int deep = deep_of(s.features);
         for (int row = 0; row < rows; ++row)
-            *left_scale_(row) = round_left(w.left(size_t(first + row) * s.wide()), s.features, left_(size_t(row) * deep));
+            *left_scale_(row) = round_left(w.left(size_t(first + row) * s.wide()), s.features, left_(size_t(row) * deep), Nearest{});
         const Left left{left_(), deep, 4};
         S2S_PARALLEL
         for (int panel = 0; panel < s.tokens() / DENSE_COLUMNS; ++panel) {
@@ -100,7 +75,7 @@ class InEights {
 
     // Rows `row` and, if there are two, row + 1 of z: their softmax, and g for the weight.
     void gradient(const Shape& s, int first, int row, int count, int pairs, const Loss& loss, Workspace& w) {
-        static const Dither dither;
+        const Dither& dither = Dither::one();
         bf16* z[2] = {w.z(size_t(row) * s.tokens()), count > 1 ? w.z(size_t(row + 1) * s.tokens()) : nullptr};
         Sums sums[2];
         for (int i = 0; i < count; ++i) {
