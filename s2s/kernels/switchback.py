@@ -3,7 +3,7 @@
 They are the gradients of what goes into a layer, dx = dy W, and the output layer's logits. The gradients of weights,
 dW = dy^T x, whose sums are the longest, stay in bfloat16, as in SwitchBack (Wortsman et al. 2023), and unlike there so
 does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and is
-rounded up or down with the probability of what is left over; W has one for each column of the product (`source/eights.hpp`).
+rounded up or down with the probability of what is left over; W has one for each column of the product (`eights.hpp`).
 """
 
 from __future__ import annotations
