@@ -76,10 +76,10 @@ def _at_once(
 ) -> list[Hypothesis] | None:
     """A greedy search by a model that goes by itself, or on a GPU; None where it has to be led, or by these limits."""
     room = limits.room()
-    if not room:
-        return None
     first = next(tensors(memory), None)
     device = torch.device("cpu") if first is None else first.device
+    if not room or not (isinstance(model, Goer) or device.type == "cuda"):
+        return None
     rules = Rules.of(limits, device)
     if not rules.simple:
         return None

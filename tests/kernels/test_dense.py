@@ -17,11 +17,6 @@ from s2s.kernels.vectors import multiplies_pairs
 needs_vectors = pytest.mark.skipif(not multiplies_pairs(), reason="no vectors of bfloat16 pairs here")
 
 
-@pytest.fixture
-def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "LEAST", 1)
-
-
 def _near(found: Tensor, wanted: Tensor) -> bool:
     """As near as sums in float32 and one rounding at the end come."""
     assert found.dtype == torch.bfloat16
@@ -37,24 +32,20 @@ def _random(*shape: int) -> Tensor:
 @pytest.mark.usefixtures("every_size")
 def test_products_are_those_of_float64(threads: int) -> None:
     """Rows and columns beyond whole tiles, depths beyond a block; rows that lie apart, and a view that begins later."""
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
 
-        @settings(max_examples=40, deadline=None)
-        @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 800), st.integers(0, 99))
-        def check(rows: int, columns: int, depth: int, seed: int) -> None:
-            torch.manual_seed(seed)
-            x, weight, bias = _random(rows, depth), _random(columns, depth), torch.randn(columns)
-            assert _near(dense.by_rows(x, weight), x.double() @ weight.double().T)
-            assert _near(dense.by_rows(x, weight, bias), x.double() @ weight.double().T + bias)
-            assert _near(dense.by_columns(x, weight.t().contiguous()), x.double() @ weight.double().T)
-            g, y = _random(depth, rows + 3)[:, 2 : 2 + rows], _random(depth + 1, columns)[1:]
-            assert _near(dense.over_rows(g, y), g.double().T @ y.double())
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 800), st.integers(0, 99))
+    def check(rows: int, columns: int, depth: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        x, weight, bias = _random(rows, depth), _random(columns, depth), torch.randn(columns)
+        assert _near(dense.by_rows(x, weight), x.double() @ weight.double().T)
+        assert _near(dense.by_rows(x, weight, bias), x.double() @ weight.double().T + bias)
+        assert _near(dense.by_columns(x, weight.t().contiguous()), x.double() @ weight.double().T)
+        g, y = _random(depth, rows + 3)[:, 2 : 2 + rows], _random(depth + 1, columns)[1:]
+        assert _near(dense.over_rows(g, y), g.double().T @ y.double())
 
-        check()
-    finally:
-        torch.set_num_threads(before)
+    check()
 
 
 @needs_vectors
@@ -65,28 +56,24 @@ def test_many_products_and_their_gradients_are_those_of_torch(
     rows: int, columns: int, depth: int, threads: int
 ) -> None:
     torch.manual_seed(0)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        left = torch.randn(5, rows, depth).bfloat16().requires_grad_()
-        for way, right in (
-            (dense.each_by_rows, torch.randn(5, columns, depth)),
-            (dense.each_by_columns, torch.randn(5, depth, columns)),
-        ):
-            right = right.bfloat16().float().requires_grad_()
-            with torch.autocast("cpu", torch.bfloat16):
-                y = way(left, right)
-            across = right.transpose(1, 2) if way is dense.each_by_rows else right
-            wanted = left.double() @ across.double()
-            assert _near(y, wanted)
-            dy = torch.randn(y.shape).bfloat16()
-            found = torch.autograd.grad(y, (left, right), dy)
-            exact = torch.autograd.grad(wanted, (left, right), dy.double())
-            for own, other, of in zip(found, exact, (left, right), strict=True):
-                assert own.dtype == of.dtype
-                assert _near(own.bfloat16(), other.double())
-    finally:
-        torch.set_num_threads(before)
+    left = torch.randn(5, rows, depth).bfloat16().requires_grad_()
+    for way, right in (
+        (dense.each_by_rows, torch.randn(5, columns, depth)),
+        (dense.each_by_columns, torch.randn(5, depth, columns)),
+    ):
+        right = right.bfloat16().float().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = way(left, right)
+        across = right.transpose(1, 2) if way is dense.each_by_rows else right
+        wanted = left.double() @ across.double()
+        assert _near(y, wanted)
+        dy = torch.randn(y.shape).bfloat16()
+        found = torch.autograd.grad(y, (left, right), dy)
+        exact = torch.autograd.grad(wanted, (left, right), dy.double())
+        for own, other, of in zip(found, exact, (left, right), strict=True):
+            assert own.dtype == of.dtype
+            assert _near(own.bfloat16(), other.double())
 
 
 @pytest.mark.usefixtures("every_size")

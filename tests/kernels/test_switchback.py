@@ -17,11 +17,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "LEAST", 1)
-
-
 def _rounded_columns(weight_KN: Tensor) -> Tensor:
     """127 steps either way, in float64."""
     scale = weight_KN.double().abs().amax(0, keepdim=True).clamp_min(1e-30) / 127
@@ -36,25 +31,21 @@ def _eight(g_MK: Tensor, weight_KN: Tensor) -> Tensor:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_whole_numbers_are_multiplied_exactly(threads: int) -> None:
     """Rows whose largest number is 127 need no rounding; columns and rows beyond whole tiles."""
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
 
-        @settings(max_examples=40, deadline=None)
-        @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 800), st.integers(0, 99))
-        def check(rows: int, columns: int, depth: int, seed: int) -> None:
-            torch.manual_seed(seed)
-            g = torch.randint(-127, 128, (rows, depth)).bfloat16()
-            g[:, seed % depth] = 127.0
-            weight = torch.randn(depth, columns).bfloat16()
-            wanted = g.double() @ _rounded_columns(weight)
-            found = _eight(g, weight)
-            assert found.dtype == torch.bfloat16
-            assert (found.double() - wanted).norm() <= 0.004 * wanted.norm() + 1e-30
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(1, 130), st.integers(1, 130), st.integers(1, 800), st.integers(0, 99))
+    def check(rows: int, columns: int, depth: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        g = torch.randint(-127, 128, (rows, depth)).bfloat16()
+        g[:, seed % depth] = 127.0
+        weight = torch.randn(depth, columns).bfloat16()
+        wanted = g.double() @ _rounded_columns(weight)
+        found = _eight(g, weight)
+        assert found.dtype == torch.bfloat16
+        assert (found.double() - wanted).norm() <= 0.004 * wanted.norm() + 1e-30
 
-        check()
-    finally:
-        torch.set_num_threads(before)
+    check()
 
 
 @settings(max_examples=40, deadline=None)

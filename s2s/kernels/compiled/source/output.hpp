@@ -24,6 +24,7 @@ struct Shape {
     int panels() const { return wide() / DENSE_COLUMNS; }
     int tokens() const { return round_up(vocabulary, 2 * ACROSS); }
     int blocks() const { return (tokens() + TOKENS - 1) / TOKENS; }
+    int blocks_there() const { return (vocabulary + TOKENS - 1) / TOKENS; }  // the last may be padding alone
     int tokens_of(int block) const { return std::min(TOKENS, tokens() - block * TOKENS); }
     long at_most(size_t bytes) const { return std::max(long(DENSE_ROWS), long(bytes / (2 * size_t(tokens())))); }
     // Rows whose g^T is kept, and of these, rows that are worked on at once; both even.
@@ -100,7 +101,7 @@ inline float largest_beside(const bf16* z, int first, int end, int64_t y) {
 template <class Block, class Seen>
 inline Sums exponentials(const Shape& s, bf16* z, int64_t y, float* nll, float* spread, Block block, Seen seen) {
     const float infinity = std::numeric_limits<float>::infinity();
-    const int count = (s.vocabulary + TOKENS - 1) / TOKENS;
+    const int count = s.blocks_there();
     static thread_local std::vector<float> largest;
     largest.resize(size_t(count));
     vfloat total{}, sums{};

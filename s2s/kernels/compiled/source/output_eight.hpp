@@ -75,7 +75,6 @@ class InEights {
 
     // Rows `row` and, if there are two, row + 1 of z: their softmax, and g for the weight.
     void gradient(const Shape& s, int first, int row, int count, int pairs, const Loss& loss, Workspace& w) {
-        const Dither& dither = Dither::one();
         bf16* z[2] = {w.z(size_t(row) * s.tokens()), count > 1 ? w.z(size_t(row + 1) * s.tokens()) : nullptr};
         Sums sums[2];
         for (int i = 0; i < count; ++i) {
@@ -83,7 +82,7 @@ class InEights {
             uint8_t* p = softmax_(size_t(row + i) * s.tokens());
             float* scale = softmax_scale_(size_t(row + i) * s.blocks());
             vfloat factor{};
-            const vfloat offset = all(Dither::of_row(unsigned(at)));
+            const Fair fair{unsigned(at)};
             sums[i] = exponentials(
                 s, z[i], loss.target[at], loss.nll + at, loss.spread + at,
                 [&](int block, float most) {
@@ -91,10 +90,9 @@ class InEights {
                     scale[block] = 1.0f / factor[0];
                 },
                 [&](int j, vfloat e) {
-                    const vfloat number = (e * factor + offset) + dither.at(unsigned(at), unsigned(j / 16));
-                    _mm_storeu_si128((__m128i*)(p + j), _mm512_cvtusepi32_epi8(_mm512_cvttps_epi32((__m512)number)));
+                    _mm_storeu_si128((__m128i*)(p + j), _mm512_cvtusepi32_epi8(fair(e * factor, j / 16)));
                 });
-            for (int block = 0; block < blocks_there(s); ++block) scale[block] *= sums[i].scale;
+            for (int block = 0; block < s.blocks_there(); ++block) scale[block] *= sums[i].scale;
             p[loss.target[at]] = 0;
             *pull_(row + i) = sums[i].chosen - (1.0f - loss.smoothing);
         }
@@ -105,7 +103,7 @@ class InEights {
     void to_features(const Shape& s, int first, int begin, int end, const Loss& loss, const float* weight, Workspace& w,
                      float* d_features) {
         const int wide = s.wide();
-        for (int block = 0; block < blocks_there(s); ++block) {
+        for (int block = 0; block < s.blocks_there(); ++block) {
             const int fours = s.tokens_of(block) / 4;
             const Left left{softmax_(size_t(begin) * s.tokens() + size_t(block) * TOKENS), s.tokens(), 4};
             for (int panel = 0; panel < s.panels(); ++panel) {
@@ -135,7 +133,6 @@ class InEights {
   private:
     static constexpr float FARTHEST = 60;  // below the row's largest logit: what is so small can be rounded to nothing
 
-    static int blocks_there(const Shape& s) { return (s.vocabulary + TOKENS - 1) / TOKENS; }
     static int tokens_in(const Shape& s, int block) { return std::max(0, std::min(TOKENS, s.vocabulary - block * TOKENS)); }
 
     Buffer<int8_t> by_token_, by_feature_;  // W: columns of the product are tokens, are features
