@@ -22,7 +22,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Precision of products; auto: bfloat16 where the hardware multiplies it, else float32; int8, on"
-        " processors: bfloat16, but gradients of what goes into a layer, and the output layer's logits, in 8 bits.",
+        " processors: bfloat16, but the output layer, and gradients of what goes into other layers, in 8 bits.",
     )
     threads: Positive | None = Field(None, description="CPU threads; none: one a core, which several processes share.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="Optimiser.")

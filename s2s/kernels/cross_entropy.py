@@ -4,8 +4,8 @@ The logits of a batch (1,200 positions x 8,000 tokens are 38 MB) never exist as 
 into its gradient where it stands, and multiplied into the gradients of features and weight while it is in the cache. On
 the CPU what lies between the products is a loop in C++ (`compiled/source/softmax.cpp`), where there is a compiler; in
 bfloat16, on processors with vectors of such pairs, the products are too (`compiled/source/output.cpp`). Under
-`switchback.eight_bits` two of them are in 8 bits: the target's part of the gradient and the smoothing's stay exact, the
-rest is rounded without bias (`compiled/source/output_eight.hpp`).
+`switchback.eight_bits` they are in 8 bits: the target's part of the gradient and the smoothing's stay exact, the rest
+is rounded without bias (`compiled/source/output_eight.hpp`).
 """
 
 # N positions, V vocabulary, F features, C rows of a chunk

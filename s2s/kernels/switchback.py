@@ -1,8 +1,8 @@
 """Training with products in 8 bits on the CPU, whose instruction does twice as much as that of bfloat16.
 
-They are the gradients of what goes into a layer, dx = dy W, and the output layer's logits. The gradients of weights,
-dW = dy^T x, whose sums are the longest, stay in bfloat16, as in SwitchBack (Wortsman et al. 2023), and unlike there so
-does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and is
+They are the gradients of what goes into a layer, dx = dy W, and all of the output layer's. The gradients of other
+weights, dW = dy^T x, whose sums are the longest, stay in bfloat16, as in SwitchBack (Wortsman et al. 2023), and unlike
+there so does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and is
 rounded up or down with the probability of what is left over; W has one for each column of the product (`eights.hpp`).
 """
 

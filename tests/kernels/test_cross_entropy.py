@@ -185,18 +185,23 @@ def test_in_8_bits_the_gradient_holds_where_the_target_is_likely(pull: float, sm
     weight, target = 0.1 * torch.randn(4000, 256), torch.randint(4000, (60,))
     chosen = weight[target]
     features = 0.3 * torch.randn(60, 256) + pull * chosen / chosen.square().sum(1, keepdim=True)
-    features = features.bfloat16().float().requires_grad_()
+    leaves = [
+        features.bfloat16().float().requires_grad_(),
+        weight.requires_grad_(),
+        torch.zeros(4000, requires_grad=True),
+    ]
     with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
-        total, _ = linear_cross_entropy(features, weight, torch.zeros(4000), target, smoothing=smoothing)
-    (found,) = torch.autograd.grad(total, features)
-    exact = features.detach().double().requires_grad_()
-    logits = F.linear(exact, weight.double())
-    (wanted,) = torch.autograd.grad(F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing), exact)
+        total, _ = linear_cross_entropy(*leaves, target, smoothing=smoothing)
+    found = torch.autograd.grad(total, leaves)
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    logits = F.linear(*exact)
+    wanted = torch.autograd.grad(F.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing), exact)
     assert (
         float(logits.detach().softmax(1).gather(1, target.unsqueeze(1)).mean())
         > {8.0: 0.2, 14.0: 0.9, 20.0: 0.99}[pull]
     )
-    assert float((found.double() - wanted).norm()) < 0.05 * float(wanted.norm())
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert float((ours.double() - theirs).norm()) < 0.05 * float(theirs.norm())
 
 
 @needs_eights
@@ -214,6 +219,26 @@ def test_in_8_bits_numbers_below_the_step_are_not_lost(below: float) -> None:
     (found,) = torch.autograd.grad(total, features)
     wanted = torch.softmax(bias.double(), 0) @ weight.double()
     assert float((found.mean(0).double() / wanted - 1).abs().max()) < 0.05
+
+
+@needs_eights
+def test_in_8_bits_rows_of_small_numbers_add_up_beside_large_ones() -> None:
+    """Rows share the scales of dW. What is left beside a likely target is less than a step of another row's."""
+    rows, vocabulary, target = 3000, 300, 299
+    features = torch.zeros(rows, 16)
+    features[:, 0], features[::100, 1] = 0.5, 1.0
+    weight, bias = torch.zeros(vocabulary, 16), torch.zeros(vocabulary)
+    bias[target], weight[0, 1] = 7.0, 14.0  # every hundredth row is sure of token 0, all others of the target
+    leaves = [leaf.requires_grad_() for leaf in (weight, bias)]
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(features, *leaves, torch.full((rows,), target))
+    found = torch.autograd.grad(total, leaves)
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    softmax = F.linear(features.double(), *exact).softmax(1)
+    wanted = torch.autograd.grad(-softmax[:, target].log().sum(), exact)
+    off = [(ours.double() / theirs - 1)[1:target].abs() for ours, theirs in zip(found, wanted, strict=True)]
+    assert float(off[0][:, 0].max()) < 0.05
+    assert float(off[1].max()) < 0.05
 
 
 @needs_vectors

@@ -28,7 +28,7 @@ class Found(NamedTuple):
 def output_layer(
     features_NF: Tensor, weight_VF: Tensor, bias_V: Tensor, target_N: Tensor, *, smoothing: float, eight: bool
 ) -> Found:
-    """Of the features in bfloat16; the weight is rounded to it, or to 8 bits for the logits and `d_features_NF`."""
+    """Of the features in bfloat16; the weight is rounded to it; `eight`: products are in 8 bits."""
     (rows, width), vocabulary = features_NF.shape, len(weight_VF)
     found = Found(
         bias_V.new_empty(rows),

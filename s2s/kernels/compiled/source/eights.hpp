@@ -45,8 +45,10 @@ class Dither {
         return dither;
     }
     vfloat at(unsigned row, unsigned vector) const { return load_all(numbers_.data() + size_t((vector + 29 * row) % COUNT) * 16); }
-    // Multiples of the golden section fill an interval evenly, however many there are.
-    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * (1.0f / float(1 << 24) / COUNT); }
+    // Multiples of the golden section fill an interval evenly, however many there are. It ends a little early: a largest number
+    // would be lifted to the next one, which has no room, by the rounding of the sum.
+    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * ((1.0f / COUNT - LEAST) / float(1 << 24)); }
+    static constexpr float LEAST = 1.0f / 4096;  // below 1 are all
 
   private:
     alignas(64) std::array<float, 16 * COUNT> numbers_;
@@ -126,14 +128,22 @@ void pack_eights_by_columns(const E* from, int rows, int n, ptrdiff_t stride, in
         }
 }
 
+// Rows as they are, rounded to the nearest.
+struct Plain {
+    vfloat value(int, vfloat x) const { return x; }
+    __m512i round(int, vfloat x, int) const { return Nearest{}(x, 0); }
+};
+
 // Rows of a row-major matrix as k of a panel of so many groups, of which n columns are there; `total`: the sums of columns.
-template <class E>
+//
+// Rows: value(k, x), what stands for x of row k, and round(k, x, first), whole numbers of those from column `first` on.
+template <class E, class Rows = Plain>
 void pack_eights_by_rows(const E* from, int rows, int n, ptrdiff_t stride, int groups, int8_t* to, Columns columns,
-                         float* total = nullptr) {
+                         float* total = nullptr, Rows how = {}) {
     for (int half = 0; half < 2; ++half) {
         const int first = 16 * half, lanes = n - first, there = lanes > 0 ? rows : 0;
         Largest largest;
-        for (int k = 0; k < there; ++k) largest.see(load(from + k * stride + first, lanes));
+        for (int k = 0; k < there; ++k) largest.see(how.value(k, load(from + k * stride + first, lanes)));
         const vfloat scales = largest.scales(), factors = inverse(scales);
         __m512i sum = _mm512_setzero_si512();
         for (int group = 0; group < groups; ++group) {
@@ -141,7 +151,7 @@ void pack_eights_by_rows(const E* from, int rows, int n, ptrdiff_t stride, int g
             for (int i = 0; i < 4; ++i) {
                 const int k = 4 * group + i;
                 if (k >= there) break;
-                const __m512i numbers = Nearest{}(load(from + k * stride + first, lanes) * factors, 0);
+                const __m512i numbers = how.round(k, how.value(k, load(from + k * stride + first, lanes)) * factors, first);
                 sum = _mm512_add_epi32(sum, numbers);
                 four = _mm512_or_si512(
                     four, _mm512_sllv_epi32(_mm512_and_si512(numbers, _mm512_set1_epi32(0xff)), _mm512_set1_epi32(8 * i)));

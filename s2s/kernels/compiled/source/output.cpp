@@ -8,7 +8,7 @@ extern "C" void output_layer_bfloat16(int rows, int features, int vocabulary, co
                                       const float* smoothing, float* d_features, float* d_weight, float* d_bias, float* nll,
                                       float* spread) {
     s2s::output_layer<s2s::InPairs>({rows, features, vocabulary, std::max(1, threads)}, left, weight,
-                                    {bias, target, *smoothing, nll, spread}, d_features, d_weight, d_bias);
+                                    {bias, target, *smoothing, nll, spread}, {d_features, d_weight, d_bias});
 }
 #endif
 #if defined(S2S_EIGHTS)
@@ -17,6 +17,6 @@ extern "C" void output_layer_eight_bfloat16(int rows, int features, int vocabula
                                             const int64_t* target, const float* smoothing, float* d_features, float* d_weight,
                                             float* d_bias, float* nll, float* spread) {
     s2s::output_layer<s2s::InEights>({rows, features, vocabulary, std::max(1, threads)}, left, weight,
-                                     {bias, target, *smoothing, nll, spread}, d_features, d_weight, d_bias);
+                                     {bias, target, *smoothing, nll, spread}, {d_features, d_weight, d_bias});
 }
 #endif

@@ -1,11 +1,14 @@
-// The output layer's logits and its gradient of the features in 8 bits (the gradient of the weight, whose sums are the
-// longest, stays in bfloat16: Wortsman et al. 2023, SwitchBack).
+// The output layer in 8 bits.
 //
-// F has a scale a row, W one a token for the logits, and one a feature and block of tokens for dF. The target's part of dF
-// and the smoothing's are exact: where the target has nearly all probability, they are what is left of one another. The rest
-// of the softmax has a scale a row and block, without a sign; its numbers are rounded up or down with the probability of
-// what is left over, or small ones, which are most of it, would vanish:
-// dF = sum_v!=y softmax(z)_v W_v + (softmax(z)_y - 1 + e) W_y - e mean W.
+// With q the rest of the softmax, all tokens but the target, and p the target's probability:
+// dF = q W + (p - 1 + e) W_y - e mean W, and dW = q^T F + onehot(y)^T (p - 1 + e) F - e / V 1^T F.
+// The target's part and the smoothing's are exact: where p is nearly 1, they are what is left of one another. The products
+// with q are in 8 bits. A row of q has a scale and no sign, and is rounded up or down with the probability of what is left
+// over, or small numbers, which are most of it, would vanish. That adds less than a hundredth to the variance that the
+// gradient has anyway from the target, which is one token and not its distribution: q (1 - q) of a number in the one, at most
+// q times a step of 1/255 in the other. F has a scale a row in the logits; in dW, where rows are summed over, the scales of q
+// go into its rows before these are rounded in the same way. W has a scale a token in the logits, and one a feature and block
+// of tokens in dF.
 #pragma once
 
 #include "eights.hpp"
@@ -14,40 +17,79 @@
 #if defined(S2S_EIGHTS)
 namespace s2s {
 
-constexpr float LARGEST_UNSIGNED = 255.0f;
+constexpr int TOKENS = 4 * DEEP;      // of a block, whose features have scales of their own
+constexpr float STEPS = 255.0f;     // of the largest of a row of q
+constexpr float NO_LOGIT = -1e30f;  // of what has no probability
+constexpr float LOG2_E = 1.44269504088896341f, LN_2 = 0.693147180559945309f;
+
+// 2^x where x is not large; a NaN stays one.
+inline vfloat power_of_two(vfloat x) {
+    const vfloat n = (vfloat)_mm512_roundscale_ps((__m512)x, 0);
+    return (vfloat)_mm512_scalef_ps((__m512)exp_polynomial((x - n) * LN_2), (__m512)n);
+}
+
+// n: a multiple of 32.
+inline float largest_logit(const bf16* z, int n) {
+    vfloat even = all(NO_LOGIT), odd = even;
+    for (int j = 0; j < n; j += 32) {
+        const __m512i two = _mm512_loadu_si512(z + j);
+        even = larger((vfloat)_mm512_slli_epi32(two, 16), even);
+        odd = larger((vfloat)_mm512_and_si512(two, _mm512_set1_epi32(int(0xffff0000u))), odd);
+    }
+    return largest_of<float>(larger(even, odd));
+}
+
+// Rows whose numbers are multiplied by one of their own, and rounded fairly.
+struct Weighted {
+    const float* weight;
+    int column;
+    vfloat value(int row, vfloat x) const { return x * weight[row]; }
+    // Not by the pattern of q, with which it would go together.
+    __m512i round(int row, vfloat x, int first) const { return Fair{unsigned(17 * row + 5)}(x, (column + first) / 16); }
+};
 
 class InEights {
   public:
+    static constexpr int GROUP = 4;  // rows of q side by side
+
     void fit(const Shape& s) {
-        const size_t tokens = size_t(s.tokens()), wide = size_t(s.wide()), chunk = size_t(s.chunk()), blocks = size_t(s.blocks());
-        const size_t deep = size_t(deep_of(s.features));
-        at_least(by_token_, tokens * deep), at_least(token_scale_, tokens), at_least(start_, tokens);
+        const size_t tokens = size_t(s.tokens()), wide = size_t(s.wide()), chunk = size_t(s.chunk());
+        const size_t kept = size_t(s.kept()), deep = size_t(deep_of(s.features)), blocks = size_t(token_blocks(s).count);
+        at_least(by_token_, tokens * deep), at_least(token_scale_, tokens), at_least(token_start_, tokens);
         at_least(by_feature_, tokens * wide), at_least(feature_scale_, blocks * wide);
         at_least(feature_sum_, blocks * wide), at_least(mean_, wide);
-        at_least(left_, chunk * deep), at_least(left_scale_, chunk);
-        at_least(softmax_, chunk * tokens), at_least(softmax_scale_, chunk * blocks), at_least(pull_, chunk);
+        at_least(left_, chunk * deep), at_least(left_scale_, chunk), at_least(q_, chunk * tokens);
+        at_least(across_, kept * tokens), at_least(right_, kept * wide), at_least(right_scale_, kept / DEEP * wide + wide);
+        at_least(step_, kept), at_least(pull_, kept), at_least(even_, wide), at_least(small_step_, size_t(deep_of(int(kept))));
     }
 
-    void pack(const Shape& s, const float* weight) {
+    void pack(const Shape& s, const float* weight, const float* bias) {
+        const Blocks blocks = token_blocks(s);
         S2S_PARALLEL
-        for (int block = 0; block < s.blocks(); ++block) {
-            const int first = block * TOKENS, groups = s.tokens_of(block) / 4;
+        for (int block = 0; block < blocks.count; ++block) {
+            const int first = block * blocks.each, tokens = std::min(blocks.each, s.tokens() - first);
+            const int there = std::max(0, std::min(tokens, s.vocabulary - first));
             const float* from = weight + size_t(first) * s.features;
-            for (int t = 0; t < s.tokens_of(block); t += DENSE_COLUMNS)
-                pack_eights_by_columns(from + size_t(t) * s.features, tokens_in(s, block) - t, s.features, s.features,
+            for (int t = 0; t < tokens; t += DENSE_COLUMNS)
+                pack_eights_by_columns(from + size_t(t) * s.features, there - t, s.features, s.features,
                                        by_token_(size_t(first + t) * deep_of(s.features)),
-                                       {token_scale_(first + t), start_(first + t)});
+                                       {token_scale_(first + t), token_start_(first + t)});
             for (int f = 0; f < s.wide(); f += DENSE_COLUMNS) {
                 const size_t at = size_t(block) * s.wide() + f;
-                pack_eights_by_rows(from + f, tokens_in(s, block), s.features - f, s.features, groups,
-                                    by_feature_(size_t(first) * s.wide() + size_t(f) * groups * 4),
-                                    {feature_scale_(at), nullptr}, feature_sum_(at));
+                pack_eights_by_rows(from + f, there, s.features - f, s.features, tokens / 4,
+                                    by_feature_(size_t(first) * s.wide() + size_t(f) * tokens), {feature_scale_(at), nullptr},
+                                    feature_sum_(at));
             }
         }
         blank(mean_(), size_t(s.wide()));
-        for (int block = 0; block < s.blocks(); ++block)
+        for (int block = 0; block < blocks.count; ++block)
             for (int f = 0; f < s.wide(); ++f) mean_()[f] += feature_sum_()[size_t(block) * s.wide() + f] / float(s.vocabulary);
+        double sum = 0;
+        for (int token = 0; token < s.vocabulary; ++token) sum += bias[token];
+        mean_bias_ = float(sum / s.vocabulary);
     }
+
+    void start(const Shape&, int rows) { rows_ = rows, groups_ = (rows + 3) / 4; }
 
     // z of the kept rows from `first` on.
     void logits(const Shape& s, int first, int rows, const float* bias, Workspace& w) {
@@ -58,10 +100,9 @@ class InEights {
         S2S_PARALLEL
         for (int panel = 0; panel < s.tokens() / DENSE_COLUMNS; ++panel) {
             const int column = panel * DENSE_COLUMNS;
-            const Start<Fours> start{_mm512_load_si512(start_(column)), _mm512_load_si512(start_(column + 16))};
+            const Start<Fours> start{_mm512_load_si512(token_start_(column)), _mm512_load_si512(token_start_(column + 16))};
             const vfloat scale[2] = {load_all(token_scale_(column)), load_all(token_scale_(column + 16))};
-            const vfloat b[2] = {(vfloat)some(bias + column, s.vocabulary - column),
-                                 (vfloat)some(bias + column + 16, s.vocabulary - column - 16)};
+            const vfloat b[2] = {bias_from(bias, column, s.vocabulary), bias_from(bias, column + 16, s.vocabulary)};
             dense_panel<Fours>(0, rows, left, by_token_(size_t(panel) * deep * 32), deep / 4, start,
                                [&](int row, __m512i low, __m512i high) {
                                    const vfloat own = all(left_scale_()[row]);
@@ -73,74 +114,202 @@ class InEights {
         }
     }
 
-    // Rows `row` and, if there are two, row + 1 of z: their softmax, and g for the weight.
-    void gradient(const Shape& s, int first, int row, int count, int pairs, const Loss& loss, Workspace& w) {
-        bf16* z[2] = {w.z(size_t(row) * s.tokens()), count > 1 ? w.z(size_t(row + 1) * s.tokens()) : nullptr};
-        Sums sums[2];
+    // Up to four rows of z, from `row` on: q, by itself and side by side, and what else of their softmax is needed.
+    void gradient(const Shape& s, int first, int row, int count, const Loss& loss, Workspace& w) {
+        bf16* z[GROUP];
+        float largest[GROUP] = {}, chosen[GROUP] = {}, sums[GROUP];
+        for (int i = 0; i < GROUP; ++i) {
+            z[i] = w.z(size_t(row + i) * s.tokens());
+            if (i < count) {
+                bf16& own = z[i][loss.target[first + row + i]];
+                chosen[i] = widen(own), own = narrow(NO_LOGIT, bf16{});
+                largest[i] = largest_logit(z[i], s.tokens());
+            } else {
+                std::fill(z[i], z[i] + s.tokens(), narrow(NO_LOGIT, bf16{}));
+            }
+        }
+        round_softmax(s, z, largest, first + row, q_(size_t(row) * s.tokens()), sums);
         for (int i = 0; i < count; ++i) {
             const int at = first + row + i;
-            uint8_t* p = softmax_(size_t(row + i) * s.tokens());
-            float* scale = softmax_scale_(size_t(row + i) * s.blocks());
-            vfloat factor{};
-            const Fair fair{unsigned(at)};
-            sums[i] = exponentials(
-                s, z[i], loss.target[at], loss.nll + at, loss.spread + at,
-                [&](int block, float most) {
-                    factor = LARGEST_UNSIGNED * exp(all(std::min(-most, FARTHEST)));
-                    scale[block] = 1.0f / factor[0];
-                },
-                [&](int j, vfloat e) {
-                    _mm_storeu_si128((__m128i*)(p + j), _mm512_cvtusepi32_epi8(fair(e * factor, j / 16)));
-                });
-            for (int block = 0; block < s.blocks_there(); ++block) scale[block] *= sums[i].scale;
-            p[loss.target[at]] = 0;
-            *pull_(row + i) = sums[i].chosen - (1.0f - loss.smoothing);
+            finish(sums[i], chosen[i] - largest[i], loss.smoothing, at, loss.nll[at]);
+            loss.spread[at] = loss.nll[at] + chosen[i] - mean_logit(s, w.left(size_t(at) * s.wide()));
         }
-        two_rows(s, z, sums, first + row, count, pairs, loss, w, [](int, int, vfloat) {}, [](int, int64_t, bf16) {});
     }
 
     // dF, of the rows from `begin` to before `end`.
     void to_features(const Shape& s, int first, int begin, int end, const Loss& loss, const float* weight, Workspace& w,
                      float* d_features) {
         const int wide = s.wide();
-        for (int block = 0; block < s.blocks_there(); ++block) {
-            const int fours = s.tokens_of(block) / 4;
-            const Left left{softmax_(size_t(begin) * s.tokens() + size_t(block) * TOKENS), s.tokens(), 4};
-            for (int panel = 0; panel < s.panels(); ++panel) {
-                const int column = panel * DENSE_COLUMNS;
+        const Blocks blocks = token_blocks(s);
+        for (int block = 0; block < blocks.count; ++block) {
+            const int from = block * blocks.each, tokens = std::min(blocks.each, s.tokens() - from);
+            const Left left{q_(size_t(begin) * s.tokens() + from), s.tokens(), 4};
+            for (int column = 0; column < wide; column += DENSE_COLUMNS) {
                 const float* scale = feature_scale_(size_t(block) * wide + column);
                 const vfloat scales[2] = {load_all(scale), load_all(scale + 16)};
-                dense_panel<Fours>(begin, end, left, by_feature_(size_t(block) * TOKENS * wide + size_t(column) * fours * 4),
-                                   fours, {}, [&](int row, __m512i low, __m512i high) {
-                                       const vfloat own = all(softmax_scale_()[size_t(row) * s.blocks() + block]);
+                dense_panel<Fours>(begin, end, left, by_feature_(size_t(from) * wide + size_t(column) * tokens), tokens / 4, {},
+                                   [&](int row, __m512i low, __m512i high) {
                                        put(w.d_left(size_t(row) * wide + column), DENSE_COLUMNS, block > 0,
-                                           (__m512)((vfloat)_mm512_cvtepi32_ps(low) * own * scales[0]),
-                                           (__m512)((vfloat)_mm512_cvtepi32_ps(high) * own * scales[1]));
+                                           (__m512)((vfloat)_mm512_cvtepi32_ps(low) * scales[0]),
+                                           (__m512)((vfloat)_mm512_cvtepi32_ps(high) * scales[1]));
                                    });
             }
         }
         for (int row = begin; row < end; ++row) {
             const float* chosen = weight + size_t(loss.target[first + row]) * s.features;
+            const float step = step_()[first + row], pull = pull_()[first + row];
             for (int f = 0; f < s.features; f += 16) {
                 const int n = s.features - f;
-                const vfloat g = load(w.d_left(size_t(row) * wide + f), n) + load(chosen + f, n) * pull_()[row] -
+                const vfloat g = load(w.d_left(size_t(row) * wide + f), n) * step + load(chosen + f, n) * pull -
                                  load(mean_(f), n) * loss.smoothing;
                 store(d_features + size_t(row) * s.features + f, g, n);
             }
         }
     }
 
-  private:
-    static constexpr float FARTHEST = 60;  // below the row's largest logit: what is so small can be rounded to nothing
+    // dW and db = or +=, of the kept rows.
+    void to_weight(const Shape& s, const Loss& loss, bool add, Workspace& w, const Gradients& to) {
+        const Blocks blocks(groups_, DEEP);
+        pack_features(s, blocks, w);
+        const float share = loss.smoothing / float(s.vocabulary);
+        sum_features(s, share, w);
+        const float bias_scale = scale_of_row(step_(), rows_);
+        round_row_to(step_(), rows_, bias_scale, 0, small_step_(), Fair{7});
+        over_tokens(s, [&](int across, int first, int last) {
+            const uint8_t* q = across_(size_t(across) * groups_ * GROUP * ACROSS);
+            to_bias(q, last - first, bias_scale, share * float(rows_), add, to.bias + first);
+            for (int i = 0; i < blocks.count; ++i) {
+                const int block = i * blocks.each, deep = std::min(blocks.each, groups_ - block);
+                const Left left{q + size_t(block) * GROUP * ACROSS, GROUP, GROUP * ACROSS};
+                for (int column = 0; column < s.wide(); column += DENSE_COLUMNS) {
+                    const float* scale = right_scale_(size_t(i) * s.wide() + column);
+                    const vfloat scales[2] = {load_all(scale), load_all(scale + 16)};
+                    const vfloat even[2] = {i ? vfloat{} : load_all(even_(column)), i ? vfloat{} : load_all(even_(column + 16))};
+                    const int8_t* right = right_(size_t(block) * GROUP * s.wide() + size_t(column) * deep * GROUP);
+                    dense_panel<Fours>(first, last, left, right, deep, {}, [&](int token, __m512i low, __m512i high) {
+                        put(to.weight + size_t(token) * s.features + column, s.features - column, add || i > 0,
+                            (__m512)((vfloat)_mm512_cvtepi32_ps(low) * scales[0] - even[0]),
+                            (__m512)((vfloat)_mm512_cvtepi32_ps(high) * scales[1] - even[1]));
+                    });
+                }
+            }
+        });
+        for (int row = 0; row < rows_; ++row) {
+            const int64_t y = loss.target[row];
+            float* own = to.weight + size_t(y) * s.features;
+            const bf16* features = w.left(size_t(row) * s.wide());
+            for (int f = 0; f < s.features; f += 16) {
+                const int n = s.features - f;
+                store(own + f, load(own + f, n) + load(features + f, n) * pull_()[row], n);
+            }
+            to.bias[y] += pull_()[row];
+        }
+    }
 
-    static int tokens_in(const Shape& s, int block) { return std::max(0, std::min(TOKENS, s.vocabulary - block * TOKENS)); }
+  private:
+    static Blocks token_blocks(const Shape& s) { return {s.tokens(), TOKENS, DENSE_COLUMNS}; }
+
+    static vfloat bias_from(const float* bias, int first, int vocabulary) {
+        const __m512 none = _mm512_set1_ps(NO_LOGIT);
+        return (vfloat)_mm512_mask_loadu_ps(none, lanes_below(vocabulary - first), bias + first);
+    }
+
+    // e^(z - largest) of four rows, of which `at` is the first: their sums, and their numbers in steps as rows of q and in q^T,
+    // which lies panel[group][48][4].
+    void round_softmax(const Shape& s, bf16* const z[GROUP], const float largest[GROUP], int at, uint8_t* q, float sums[GROUP]) {
+        uint8_t* across = across_(size_t(at) * ACROSS);
+        const size_t panel = size_t(groups_) * GROUP * ACROSS;
+        const Fair fair[GROUP] = {Fair(unsigned(at)), Fair(unsigned(at + 1)), Fair(unsigned(at + 2)), Fair(unsigned(at + 3))};
+        vfloat sum[GROUP] = {}, shift[GROUP];
+        for (int i = 0; i < GROUP; ++i) shift[i] = all(largest[i] * LOG2_E);
+        for (int first = 0; first < s.tokens(); first += ACROSS, across += panel) {
+            // Where the next group goes: panels lie too far apart for the processor to foresee it.
+            for (int line = 0; line < 3; ++line) __builtin_prefetch(across + GROUP * ACROSS + 64 * line, 1, 2);
+            for (int j = first; j < first + ACROSS; j += 16) {
+                __m512i four = _mm512_setzero_si512();
+                S2S_SUMS
+                for (int i = 0; i < GROUP; ++i) {
+                    const vfloat e = power_of_two(load(z[i] + j, 16) * LOG2_E - shift[i]);
+                    sum[i] += e;
+                    const __m512i steps = fair[i](e * STEPS, j / 16);
+                    _mm_storeu_si128((__m128i*)(q + size_t(i) * s.tokens() + j), _mm512_cvtepi32_epi8(steps));
+                    four = _mm512_or_si512(four, _mm512_slli_epi32(steps, 8 * i));
+                }
+                _mm512_store_si512(across + GROUP * (j - first), four);
+            }
+        }
+        for (int i = 0; i < GROUP; ++i) sums[i] = sum_of<float>(sum[i]);
+    }
+
+    // With S the sum of all e^(z - largest) but the target's, e^above: what a step of q is, the target's part, and
+    // log sum e^z - z_y.
+    void finish(float sum, float above, float smoothing, int at, float& nll) {
+        float chosen, rest;
+        if (above > 0) {  // where e^above may not be a number
+            const float part = std::exp(-above);
+            nll = std::log1p(sum * part) + 0.0f * above;
+            chosen = 1.0f / (1.0f + sum * part), rest = part * chosen;
+        } else {
+            const float part = std::exp(above);
+            nll = std::log(sum + part) - above;
+            rest = 1.0f / (sum + part), chosen = part * rest;
+        }
+        *step_(at) = rest / STEPS;
+        *pull_(at) = chosen - (1.0f - smoothing) + 0.0f * nll;
+    }
+
+    float mean_logit(const Shape& s, const bf16* features) const {
+        vfloat sum{};
+        for (int f = 0; f < s.wide(); f += 16) sum += load(features + f, 16) * load_all(mean_(f));
+        return sum_of<float>(sum) + mean_bias_;
+    }
+
+    // F of the kept rows as a right side, in steps of q.
+    void pack_features(const Shape& s, const Blocks& blocks, Workspace& w) {
+        for (int i = 0; i < blocks.count; ++i) {
+            const int first = i * blocks.each * GROUP, rows = std::min(blocks.each * GROUP, rows_ - first), deep = (rows + 3) / 4;
+            for (int column = 0; column < s.wide(); column += DENSE_COLUMNS)
+                pack_eights_by_rows(w.left(size_t(first) * s.wide() + column), rows, DENSE_COLUMNS, s.wide(), deep,
+                                    right_(size_t(first) * s.wide() + size_t(column) * deep * GROUP),
+                                    {right_scale_(size_t(i) * s.wide() + column), nullptr}, nullptr,
+                                    Weighted{step_(first), column});
+        }
+    }
+
+    void sum_features(const Shape& s, float share, Workspace& w) {
+        blank(even_(), size_t(s.wide()));
+        for (int row = 0; row < rows_; ++row)
+            for (int f = 0; f < s.wide(); f += 16) add(even_(f), load(w.left(size_t(row) * s.wide() + f), 16));
+        for (int f = 0; f < s.wide(); ++f) *even_(f) *= share;
+    }
+
+    // Sums over rows of a panel of q^T, 48 numbers, but `even`.
+    void to_bias(const uint8_t* q, int n, float scale, float even, bool add, float* d_bias) const {
+        __m512i sum[3] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+        for (int group = 0; group < groups_; ++group) {
+            int32_t steps;
+            std::memcpy(&steps, small_step_(size_t(group) * GROUP), sizeof steps);
+            for (int i = 0; i < 3; ++i)
+                sum[i] = dot_of_fours(sum[i], _mm512_load_si512(q + (size_t(group) * 3 + i) * 64), _mm512_set1_epi32(steps));
+        }
+        __m512 g[3];
+        for (int i = 0; i < 3; ++i) g[i] = (__m512)((vfloat)_mm512_cvtepi32_ps(sum[i]) * scale - even);
+        put(d_bias, std::min(n, 32), add, g[0], g[1]);
+        if (n > 32) put(d_bias + 32, n - 32, add, g[2], g[2]);
+    }
 
     Buffer<int8_t> by_token_, by_feature_;  // W: columns of the product are tokens, are features
     Buffer<float> token_scale_, feature_scale_, feature_sum_, mean_;
-    Buffer<int32_t> start_;  // what is too much by the left side's offset
-    Buffer<uint8_t> left_, softmax_;
-    Buffer<float> left_scale_, softmax_scale_;
-    Buffer<float> pull_;  // the target's part of g
+    Buffer<int32_t> token_start_;  // what is too much by the left side's offset
+    float mean_bias_ = 0;
+    Buffer<uint8_t> left_, q_;  // F and q of a chunk, rows
+    Buffer<float> left_scale_;
+    Buffer<uint8_t> across_;  // q^T of the kept rows, and their F
+    Buffer<int8_t> right_;
+    Buffer<float> right_scale_, even_;  // the smoothing's part of dW
+    Buffer<float> step_, pull_;  // of a kept row: what a step of q is, and the target's part
+    Buffer<int8_t> small_step_;
+    int rows_ = 0, groups_ = 0;  // that are kept
 };
 
 }  // namespace s2s
