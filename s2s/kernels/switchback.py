@@ -2,8 +2,9 @@
 
 They are the gradients of what goes into a layer, dx = dy W, and all of the output layer's. The gradients of other
 weights, dW = dy^T x, whose sums are the longest, stay in bfloat16, as in SwitchBack (Wortsman et al. 2023), and unlike
-there so does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and is
-rounded up or down with the probability of what is left over; W has one for each column of the product (`eights.hpp`).
+there so does y = x W^T: with it in 8 bits attention takes hold later (`docs/kernels.md`). A row of dy has a scale, and
+is rounded up or down with the probability of what is left over; W has one for each column of the product
+(`eights.hpp`).
 """
 
 from __future__ import annotations
