@@ -115,7 +115,8 @@ in_each_precision = pytest.mark.parametrize(
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("rows", "vocabulary", "width"), [(1, 13, 4), (7, 97, 33), (150, 400, 64), (13, 5000, 30), (2100, 300, 16)]
+    ("rows", "vocabulary", "width"),
+    [(1, 13, 4), (7, 97, 33), (150, 400, 64), (13, 5000, 30), (2100, 300, 16), (1700, 8000, 4)],
 )
 def test_one_call_into_cpp_is_the_formula_in_float64(
     rows: int,
@@ -126,7 +127,7 @@ def test_one_call_into_cpp_is_the_formula_in_float64(
     precision: type[AbstractContextManager[None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of the rounded features and weights. An odd number of rows, several chunks, panels that are not full."""
+    """Of the rounded features and weights. Odd numbers of rows, several chunks and parts, panels that are not full."""
     monkeypatch.setattr(cross_entropy, "LEAST", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -205,7 +206,7 @@ def test_in_8_bits_the_gradient_holds_where_the_target_is_likely(pull: float, sm
 
 
 @needs_eights
-@pytest.mark.parametrize("below", [7.0, 9.5, 10.5])
+@pytest.mark.parametrize("below", [7.0, 9.5, 10.5, 12.5])
 def test_in_8_bits_numbers_below_the_step_are_not_lost(below: float) -> None:
     """One token has nearly all probability, a hundred others less than a step each, but together not little."""
     rows, width = 4096, 64
@@ -213,12 +214,45 @@ def test_in_8_bits_numbers_below_the_step_are_not_lost(below: float) -> None:
     weight = torch.zeros(256, width)
     weight[1:101] = 1.0
     bias = torch.full((256,), -20.0)
-    bias[0], bias[1:101] = 0.0, -below  # e^-7 is a quarter of 1 / 255, e^-10.5 a hundred-and-fiftieth
+    bias[0], bias[1:101] = 0.0, -below  # e^-7 is a quarter of 1 / 255, e^-12.5 a thousandth
     with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
         total, _ = linear_cross_entropy(features, weight, bias, torch.full((rows,), 200))
     (found,) = torch.autograd.grad(total, features)
     wanted = torch.softmax(bias.double(), 0) @ weight.double()
     assert float((found.mean(0).double() / wanted - 1).abs().max()) < 0.05
+
+
+@needs_eights
+@pytest.mark.parametrize(("size", "others"), [(30.0, 0.0), (300.0, 0.0), (30.0, -90.0)])
+def test_in_8_bits_the_likeliest_token_of_many_rows_is_not_lost(size: float, others: float) -> None:
+    """Its part, the largest there is room for, may not be rounded to one more, whatever the size of logits."""
+    rows, vocabulary = 8192, 300
+    features = torch.zeros(rows, 2)
+    features[:, 0] = torch.linspace(0.9, 1.1, rows)
+    leaves = [features.requires_grad_(), torch.zeros(vocabulary, 2), torch.full((vocabulary,), others)]
+    leaves[1][1, 0], leaves[1][1, 1] = size, 1.0
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(*leaves, torch.zeros(rows, dtype=torch.long))
+    (found,) = torch.autograd.grad(total, features)
+    assert float((found[:, 1] - 1.0).abs().max()) < 0.02
+
+
+@needs_eights
+@pytest.mark.parametrize("sure", [7.0, 8.0, 9.5])
+def test_in_8_bits_the_bias_of_rows_of_small_numbers_adds_up(sure: float) -> None:
+    """What is left in rows that are sure of their target is small, down to a hundredth of a step, and together much."""
+    rows, vocabulary, target = 30_000, 300, 299
+    features = torch.zeros(rows, 2)
+    features[::100, 1] = 1.0
+    weight, bias = torch.zeros(vocabulary, 2), torch.zeros(vocabulary, requires_grad=True)
+    weight[0, 1] = 2 * sure
+    with torch.no_grad():
+        bias[target] = sure
+    with torch.autocast("cpu", torch.bfloat16), switchback.eight_bits():
+        total, _ = linear_cross_entropy(features, weight, bias, torch.full((rows,), target))
+    (found,) = torch.autograd.grad(total, bias)
+    softmax = F.linear(features.double(), weight.double(), bias.detach().double()).softmax(1)
+    assert float((found.double() / softmax.sum(0) - 1)[1:target].abs().max()) < 0.05
 
 
 @needs_eights

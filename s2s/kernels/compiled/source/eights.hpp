@@ -25,6 +25,9 @@ struct Largest {
 inline float inverse(float scale) { return scale > TINIEST ? 1.0f / scale : 0.0f; }
 inline vfloat inverse(vfloat scales) { return scales > TINIEST ? 1.0f / scales : vfloat{}; }
 
+// Multiples of the golden section, less what is before the point: they fill [0, 1) evenly, however many there are.
+inline float golden(unsigned i) { return float(uint32_t(i * 2654435769u) >> 8) * (1.0f / float(1 << 24)); }
+
 // Numbers in [0, 1) to be added before what is behind the point is cut off: in a lane each of 64 is 1/64 beyond another, and
 // rows are off by less than that, no two alike.
 class Dither {
@@ -45,10 +48,7 @@ class Dither {
         return dither;
     }
     vfloat at(unsigned row, unsigned vector) const { return load_all(numbers_.data() + size_t((vector + 29 * row) % COUNT) * 16); }
-    // Multiples of the golden section fill an interval evenly, however many there are. It ends a little early: a largest number
-    // would be lifted to the next one, which has no room, by the rounding of the sum.
-    static float of_row(unsigned row) { return float(uint32_t(row * 2654435769u) >> 8) * ((1.0f / COUNT - LEAST) / float(1 << 24)); }
-    static constexpr float LEAST = 1.0f / 4096;  // below 1 are all
+    static float of_row(unsigned row) { return golden(row) / COUNT; }
 
   private:
     alignas(64) std::array<float, 16 * COUNT> numbers_;
@@ -63,10 +63,12 @@ struct Fair {
     const Dither& dither;
     unsigned row;
     vfloat offset;
-    explicit Fair(unsigned r) : dither(Dither::one()), row(r), offset(all(Dither::of_row(r))) {}
+    __m512i most;  // for which there is room: a largest number may be lifted to the next by the rounding of the sum
+    explicit Fair(unsigned r, int largest = int(LARGEST))
+        : dither(Dither::one()), row(r), offset(all(Dither::of_row(r))), most(_mm512_set1_epi32(largest)) {}
     __m512i operator()(vfloat x, int vector) const {
-        return _mm512_cvt_roundps_epi32((__m512)((x + offset) + dither.at(row, unsigned(vector))),
-                                        _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+        const vfloat lifted = (x + offset) + dither.at(row, unsigned(vector));
+        return _mm512_min_epi32(_mm512_cvt_roundps_epi32((__m512)lifted, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), most);
     }
 };
 

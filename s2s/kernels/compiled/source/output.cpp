@@ -1,4 +1,4 @@
-// The output layer with its cross-entropy in one call, with two products in bfloat16 or in 8 bits.
+// The output layer with its cross-entropy in one call, with products in bfloat16 or in 8 bits.
 #include "output_eight.hpp"
 #include "output_pairs.hpp"
 

@@ -13,6 +13,7 @@ namespace s2s {
 
 constexpr size_t NEAR = 3 << 17;  // bytes of the logits that a thread works on at once
 constexpr size_t KEPT = 3 << 23;  // bytes of g^T that are kept for one product, in bfloat16
+constexpr long MOST_KEPT = 1 << 16;  // rows: so many products in 8 bits have a sum in 32
 
 struct Shape {
     int rows, features, vocabulary, threads;
@@ -21,7 +22,7 @@ struct Shape {
     int tokens() const { return round_up(vocabulary, 2 * ACROSS); }
     long at_most(size_t bytes) const { return std::max(long(DENSE_ROWS), long(bytes / (2 * size_t(tokens())))); }
     // Rows whose g^T is kept, and of these, rows that are worked on at once: whole groups of a product over rows.
-    int kept() const { return Blocks(rows, at_most(KEPT), 4).each; }
+    int kept() const { return Blocks(rows, std::min(at_most(KEPT), MOST_KEPT), 4).each; }
     int chunk() const { return Blocks(kept(), at_most(NEAR * size_t(threads)), DENSE_ROWS).each; }
 };
 

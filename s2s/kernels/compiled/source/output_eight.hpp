@@ -18,14 +18,13 @@
 namespace s2s {
 
 constexpr int TOKENS = 4 * DEEP;      // of a block, whose features have scales of their own
-constexpr float STEPS = 255.0f;     // of the largest of a row of q
+constexpr float STEPS = 255.0f;  // of the largest of a row of q
 constexpr float NO_LOGIT = -1e30f;  // of what has no probability
-constexpr float LOG2_E = 1.44269504088896341f, LN_2 = 0.693147180559945309f;
 
-// 2^x where x is not large; a NaN stays one.
-inline vfloat power_of_two(vfloat x) {
-    const vfloat n = (vfloat)_mm512_roundscale_ps((__m512)x, 0);
-    return (vfloat)_mm512_scalef_ps((__m512)exp_polynomial((x - n) * LN_2), (__m512)n);
+// e^x where x is at most 0, of which it is 1; a NaN stays one.
+inline vfloat exp_below(vfloat x) {
+    const vfloat y = x * 1.44269504088896341f, n = (vfloat)_mm512_roundscale_ps((__m512)y, 0);
+    return (vfloat)_mm512_scalef_ps((__m512)exp_polynomial((y - n) * 0.693147180559945309f), (__m512)n);
 }
 
 // n: a multiple of 32.
@@ -174,7 +173,7 @@ class InEights {
         const float share = loss.smoothing / float(s.vocabulary);
         sum_features(s, share, w);
         const float bias_scale = scale_of_row(step_(), rows_);
-        round_row_to(step_(), rows_, bias_scale, 0, small_step_(), Fair{7});
+        round_steps(bias_scale);
         over_tokens(s, [&](int across, int first, int last) {
             const uint8_t* q = across_(size_t(across) * groups_ * GROUP * ACROSS);
             to_bias(q, last - first, bias_scale, share * float(rows_), add, to.bias + first);
@@ -214,14 +213,16 @@ class InEights {
         return (vfloat)_mm512_mask_loadu_ps(none, lanes_below(vocabulary - first), bias + first);
     }
 
+    static Fair fair_of(int row) { return Fair(unsigned(row), int(STEPS)); }
+
     // e^(z - largest) of four rows, of which `at` is the first: their sums, and their numbers in steps as rows of q and in q^T,
     // which lies panel[group][48][4].
     void round_softmax(const Shape& s, bf16* const z[GROUP], const float largest[GROUP], int at, uint8_t* q, float sums[GROUP]) {
         uint8_t* across = across_(size_t(at) * ACROSS);
         const size_t panel = size_t(groups_) * GROUP * ACROSS;
-        const Fair fair[GROUP] = {Fair(unsigned(at)), Fair(unsigned(at + 1)), Fair(unsigned(at + 2)), Fair(unsigned(at + 3))};
+        const Fair fair[GROUP] = {fair_of(at), fair_of(at + 1), fair_of(at + 2), fair_of(at + 3)};
         vfloat sum[GROUP] = {}, shift[GROUP];
-        for (int i = 0; i < GROUP; ++i) shift[i] = all(largest[i] * LOG2_E);
+        for (int i = 0; i < GROUP; ++i) shift[i] = all(largest[i]);
         for (int first = 0; first < s.tokens(); first += ACROSS, across += panel) {
             // Where the next group goes: panels lie too far apart for the processor to foresee it.
             for (int line = 0; line < 3; ++line) __builtin_prefetch(across + GROUP * ACROSS + 64 * line, 1, 2);
@@ -229,7 +230,7 @@ class InEights {
                 __m512i four = _mm512_setzero_si512();
                 S2S_SUMS
                 for (int i = 0; i < GROUP; ++i) {
-                    const vfloat e = power_of_two(load(z[i] + j, 16) * LOG2_E - shift[i]);
+                    const vfloat e = exp_below(load(z[i] + j, 16) - shift[i]);
                     sum[i] += e;
                     const __m512i steps = fair[i](e * STEPS, j / 16);
                     _mm_storeu_si128((__m128i*)(q + size_t(i) * s.tokens() + j), _mm512_cvtepi32_epi8(steps));
@@ -248,14 +249,14 @@ class InEights {
         if (above > 0) {  // where e^above may not be a number
             const float part = std::exp(-above);
             nll = std::log1p(sum * part) + 0.0f * above;
-            chosen = 1.0f / (1.0f + sum * part), rest = part * chosen;
+            chosen = 1.0f / (1.0f + sum * part) + 0.0f * above, rest = part * chosen;
         } else {
             const float part = std::exp(above);
             nll = std::log(sum + part) - above;
             rest = 1.0f / (sum + part), chosen = part * rest;
         }
         *step_(at) = rest / STEPS;
-        *pull_(at) = chosen - (1.0f - smoothing) + 0.0f * nll;
+        *pull_(at) = chosen - (1.0f - smoothing);
     }
 
     float mean_logit(const Shape& s, const bf16* features) const {
@@ -281,6 +282,15 @@ class InEights {
         for (int row = 0; row < rows_; ++row)
             for (int f = 0; f < s.wide(); f += 16) add(even_(f), load(w.left(size_t(row) * s.wide() + f), 16));
         for (int f = 0; f < s.wide(); ++f) *even_(f) *= share;
+    }
+
+    // What a step of q is, of the kept rows, in 127 steps: fairly over rows.
+    void round_steps(float scale) {
+        const float factor = inverse(scale);
+        for (int row = 0; row < groups_ * GROUP; ++row) {
+            const float steps = row < rows_ ? std::floor(*step_(row) * factor + golden(unsigned(row))) : 0.0f;
+            *small_step_(row) = int8_t(std::min(LARGEST, steps));  // of a NaN the largest: the scale is one, too
+        }
     }
 
     // Sums over rows of a panel of q^T, 48 numbers, but `even`.
