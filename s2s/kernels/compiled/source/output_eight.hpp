@@ -11,14 +11,12 @@
 // of tokens in dF.
 #pragma once
 
-#include "eights.hpp"
-#include "output.hpp"
+#include "output_eight_weight.hpp"
 
 #if defined(S2S_EIGHTS)
 namespace s2s {
 
-constexpr int TOKENS = 4 * DEEP;      // of a block, whose features have scales of their own
-constexpr float STEPS = 255.0f;  // of the largest of a row of q
+constexpr float STEPS = 255.0f;     // of the largest of a row of q
 constexpr float NO_LOGIT = -1e30f;  // of what has no probability
 
 // e^x where x is at most 0, of which it is 1; a NaN stays one.
@@ -52,41 +50,14 @@ class InEights {
     static constexpr int GROUP = 4;  // rows of q side by side
 
     void fit(const Shape& s) {
-        const size_t tokens = size_t(s.tokens()), wide = size_t(s.wide()), chunk = size_t(s.chunk());
-        const size_t kept = size_t(s.kept()), deep = size_t(deep_of(s.features)), blocks = size_t(token_blocks(s).count);
-        at_least(by_token_, tokens * deep), at_least(token_scale_, tokens), at_least(token_start_, tokens);
-        at_least(by_feature_, tokens * wide), at_least(feature_scale_, blocks * wide);
-        at_least(feature_sum_, blocks * wide), at_least(mean_, wide);
-        at_least(left_, chunk * deep), at_least(left_scale_, chunk), at_least(q_, chunk * tokens);
-        at_least(across_, kept * tokens), at_least(right_, kept * wide), at_least(right_scale_, kept / DEEP * wide + wide);
-        at_least(step_, kept), at_least(pull_, kept), at_least(even_, wide), at_least(small_step_, size_t(deep_of(int(kept))));
+        const size_t tokens = size_t(s.tokens()), wide = size_t(s.wide()), chunk = size_t(s.chunk()), kept = size_t(s.kept());
+        weight_.fit(s);
+        at_least(left_, chunk * deep_of(s.features)), at_least(left_scale_, chunk), at_least(q_, chunk * tokens);
+        at_least(across_, kept * tokens), at_least(step_, kept), at_least(small_step_, kept), at_least(pull_, kept);
+        at_least(right_, kept * wide), at_least(right_scale_, (kept / DEEP + 1) * wide), at_least(even_, wide);
     }
 
-    void pack(const Shape& s, const float* weight, const float* bias) {
-        const Blocks blocks = token_blocks(s);
-        S2S_PARALLEL
-        for (int block = 0; block < blocks.count; ++block) {
-            const int first = block * blocks.each, tokens = std::min(blocks.each, s.tokens() - first);
-            const int there = std::max(0, std::min(tokens, s.vocabulary - first));
-            const float* from = weight + size_t(first) * s.features;
-            for (int t = 0; t < tokens; t += DENSE_COLUMNS)
-                pack_eights_by_columns(from + size_t(t) * s.features, there - t, s.features, s.features,
-                                       by_token_(size_t(first + t) * deep_of(s.features)),
-                                       {token_scale_(first + t), token_start_(first + t)});
-            for (int f = 0; f < s.wide(); f += DENSE_COLUMNS) {
-                const size_t at = size_t(block) * s.wide() + f;
-                pack_eights_by_rows(from + f, there, s.features - f, s.features, tokens / 4,
-                                    by_feature_(size_t(first) * s.wide() + size_t(f) * tokens), {feature_scale_(at), nullptr},
-                                    feature_sum_(at));
-            }
-        }
-        blank(mean_(), size_t(s.wide()));
-        for (int block = 0; block < blocks.count; ++block)
-            for (int f = 0; f < s.wide(); ++f) mean_()[f] += feature_sum_()[size_t(block) * s.wide() + f] / float(s.vocabulary);
-        double sum = 0;
-        for (int token = 0; token < s.vocabulary; ++token) sum += bias[token];
-        mean_bias_ = float(sum / s.vocabulary);
-    }
+    void pack(const Shape& s, const float* weight, const float* bias) { weight_.pack(s, weight, bias); }
 
     void start(const Shape&, int rows) { rows_ = rows, groups_ = (rows + 3) / 4; }
 
@@ -99,10 +70,11 @@ class InEights {
         S2S_PARALLEL
         for (int panel = 0; panel < s.tokens() / DENSE_COLUMNS; ++panel) {
             const int column = panel * DENSE_COLUMNS;
-            const Start<Fours> start{_mm512_load_si512(token_start_(column)), _mm512_load_si512(token_start_(column + 16))};
-            const vfloat scale[2] = {load_all(token_scale_(column)), load_all(token_scale_(column + 16))};
+            const Columns columns = weight_.columns(column);
+            const Start<Fours> start{_mm512_load_si512(columns.start), _mm512_load_si512(columns.start + 16)};
+            const vfloat scale[2] = {load_all(columns.scale), load_all(columns.scale + 16)};
             const vfloat b[2] = {bias_from(bias, column, s.vocabulary), bias_from(bias, column + 16, s.vocabulary)};
-            dense_panel<Fours>(0, rows, left, by_token_(size_t(panel) * deep * 32), deep / 4, start,
+            dense_panel<Fours>(0, rows, left, weight_.by_token(column), deep / 4, start,
                                [&](int row, __m512i low, __m512i high) {
                                    const vfloat own = all(left_scale_()[row]);
                                    const vfloat z[2] = {(vfloat)_mm512_cvtepi32_ps(low) * own * scale[0] + b[0],
@@ -131,7 +103,7 @@ class InEights {
         for (int i = 0; i < count; ++i) {
             const int at = first + row + i;
             finish(sums[i], chosen[i] - largest[i], loss.smoothing, at, loss.nll[at]);
-            loss.spread[at] = loss.nll[at] + chosen[i] - mean_logit(s, w.left(size_t(at) * s.wide()));
+            loss.spread[at] = loss.nll[at] + chosen[i] - weight_.mean_logit(w.left(size_t(at) * s.wide()), s.wide());
         }
     }
 
@@ -139,16 +111,15 @@ class InEights {
     void to_features(const Shape& s, int first, int begin, int end, const Loss& loss, const float* weight, Workspace& w,
                      float* d_features) {
         const int wide = s.wide();
-        const Blocks blocks = token_blocks(s);
-        for (int block = 0; block < blocks.count; ++block) {
-            const int from = block * blocks.each, tokens = std::min(blocks.each, s.tokens() - from);
-            const Left left{q_(size_t(begin) * s.tokens() + from), s.tokens(), 4};
+        for (int first_token = 0; first_token < s.tokens(); first_token += TOKENS) {
+            const int tokens = std::min(TOKENS, s.tokens() - first_token);
+            const Left left{q_(size_t(begin) * s.tokens() + first_token), s.tokens(), 4};
             for (int column = 0; column < wide; column += DENSE_COLUMNS) {
-                const float* scale = feature_scale_(size_t(block) * wide + column);
+                const float* scale = weight_.feature_scale(s, first_token, column);
                 const vfloat scales[2] = {load_all(scale), load_all(scale + 16)};
-                dense_panel<Fours>(begin, end, left, by_feature_(size_t(from) * wide + size_t(column) * tokens), tokens / 4, {},
+                dense_panel<Fours>(begin, end, left, weight_.by_feature(s, first_token, column), tokens / 4, {},
                                    [&](int row, __m512i low, __m512i high) {
-                                       put(w.d_left(size_t(row) * wide + column), DENSE_COLUMNS, block > 0,
+                                       put(w.d_left(size_t(row) * wide + column), DENSE_COLUMNS, first_token > 0,
                                            (__m512)((vfloat)_mm512_cvtepi32_ps(low) * scales[0]),
                                            (__m512)((vfloat)_mm512_cvtepi32_ps(high) * scales[1]));
                                    });
@@ -160,7 +131,7 @@ class InEights {
             for (int f = 0; f < s.features; f += 16) {
                 const int n = s.features - f;
                 const vfloat g = load(w.d_left(size_t(row) * wide + f), n) * step + load(chosen + f, n) * pull -
-                                 load(mean_(f), n) * loss.smoothing;
+                                 load(weight_.mean() + f, n) * loss.smoothing;
                 store(d_features + size_t(row) * s.features + f, g, n);
             }
         }
@@ -193,21 +164,10 @@ class InEights {
                 }
             }
         });
-        for (int row = 0; row < rows_; ++row) {
-            const int64_t y = loss.target[row];
-            float* own = to.weight + size_t(y) * s.features;
-            const bf16* features = w.left(size_t(row) * s.wide());
-            for (int f = 0; f < s.features; f += 16) {
-                const int n = s.features - f;
-                store(own + f, load(own + f, n) + load(features + f, n) * pull_()[row], n);
-            }
-            to.bias[y] += pull_()[row];
-        }
+        add_targets(s, loss, w, to);
     }
 
   private:
-    static Blocks token_blocks(const Shape& s) { return {s.tokens(), TOKENS, DENSE_COLUMNS}; }
-
     static vfloat bias_from(const float* bias, int first, int vocabulary) {
         const __m512 none = _mm512_set1_ps(NO_LOGIT);
         return (vfloat)_mm512_mask_loadu_ps(none, lanes_below(vocabulary - first), bias + first);
@@ -259,12 +219,6 @@ class InEights {
         *pull_(at) = chosen - (1.0f - smoothing);
     }
 
-    float mean_logit(const Shape& s, const bf16* features) const {
-        vfloat sum{};
-        for (int f = 0; f < s.wide(); f += 16) sum += load(features + f, 16) * load_all(mean_(f));
-        return sum_of<float>(sum) + mean_bias_;
-    }
-
     // F of the kept rows as a right side, in steps of q.
     void pack_features(const Shape& s, const Blocks& blocks, Workspace& w) {
         for (int i = 0; i < blocks.count; ++i) {
@@ -282,6 +236,19 @@ class InEights {
         for (int row = 0; row < rows_; ++row)
             for (int f = 0; f < s.wide(); f += 16) add(even_(f), load(w.left(size_t(row) * s.wide() + f), 16));
         for (int f = 0; f < s.wide(); ++f) *even_(f) *= share;
+    }
+
+    void add_targets(const Shape& s, const Loss& loss, Workspace& w, const Gradients& to) {
+        for (int row = 0; row < rows_; ++row) {
+            const int64_t y = loss.target[row];
+            float* own = to.weight + size_t(y) * s.features;
+            const bf16* features = w.left(size_t(row) * s.wide());
+            for (int f = 0; f < s.features; f += 16) {
+                const int n = s.features - f;
+                store(own + f, load(own + f, n) + load(features + f, n) * pull_()[row], n);
+            }
+            to.bias[y] += pull_()[row];
+        }
     }
 
     // What a step of q is, of the kept rows, in 127 steps: fairly over rows.
@@ -308,10 +275,7 @@ class InEights {
         if (n > 32) put(d_bias + 32, n - 32, add, g[2], g[2]);
     }
 
-    Buffer<int8_t> by_token_, by_feature_;  // W: columns of the product are tokens, are features
-    Buffer<float> token_scale_, feature_scale_, feature_sum_, mean_;
-    Buffer<int32_t> token_start_;  // what is too much by the left side's offset
-    float mean_bias_ = 0;
+    EightWeight weight_;
     Buffer<uint8_t> left_, q_;  // F and q of a chunk, rows
     Buffer<float> left_scale_;
     Buffer<uint8_t> across_;  // q^T of the kept rows, and their F
