@@ -148,21 +148,7 @@ class InEights {
         over_tokens(s, [&](int across, int first, int last) {
             const uint8_t* q = across_(size_t(across) * groups_ * GROUP * ACROSS);
             to_bias(q, last - first, bias_scale, share * float(rows_), add, to.bias + first);
-            for (int i = 0; i < blocks.count; ++i) {
-                const int block = i * blocks.each, deep = std::min(blocks.each, groups_ - block);
-                const Left left{q + size_t(block) * GROUP * ACROSS, GROUP, GROUP * ACROSS};
-                for (int column = 0; column < s.wide(); column += DENSE_COLUMNS) {
-                    const float* scale = right_scale_(size_t(i) * s.wide() + column);
-                    const vfloat scales[2] = {load_all(scale), load_all(scale + 16)};
-                    const vfloat even[2] = {i ? vfloat{} : load_all(even_(column)), i ? vfloat{} : load_all(even_(column + 16))};
-                    const int8_t* right = right_(size_t(block) * GROUP * s.wide() + size_t(column) * deep * GROUP);
-                    dense_panel<Fours>(first, last, left, right, deep, {}, [&](int token, __m512i low, __m512i high) {
-                        put(to.weight + size_t(token) * s.features + column, s.features - column, add || i > 0,
-                            (__m512)((vfloat)_mm512_cvtepi32_ps(low) * scales[0] - even[0]),
-                            (__m512)((vfloat)_mm512_cvtepi32_ps(high) * scales[1] - even[1]));
-                    });
-                }
-            }
+            for (int i = 0; i < blocks.count; ++i) add_rows(s, q, blocks, i, first, last, add || i > 0, to.weight);
         });
         add_targets(s, loss, w, to);
     }
@@ -238,6 +224,23 @@ class InEights {
         for (int f = 0; f < s.wide(); ++f) *even_(f) *= share;
     }
 
+    // dW of the tokens from `first` to before `last` = or += what a block of rows gives; the smoothing's part with the first.
+    void add_rows(const Shape& s, const uint8_t* q, const Blocks& blocks, int i, int first, int last, bool add, float* d_weight) {
+        const int block = i * blocks.each, deep = std::min(blocks.each, groups_ - block);
+        const Left left{q + size_t(block) * GROUP * ACROSS, GROUP, GROUP * ACROSS};
+        for (int column = 0; column < s.wide(); column += DENSE_COLUMNS) {
+            const float* scale = right_scale_(size_t(i) * s.wide() + column);
+            const vfloat scales[2] = {load_all(scale), load_all(scale + 16)};
+            const vfloat even[2] = {i ? vfloat{} : load_all(even_(column)), i ? vfloat{} : load_all(even_(column + 16))};
+            const int8_t* right = right_(size_t(block) * GROUP * s.wide() + size_t(column) * deep * GROUP);
+            dense_panel<Fours>(first, last, left, right, deep, {}, [&](int token, __m512i low, __m512i high) {
+                put(d_weight + size_t(token) * s.features + column, s.features - column, add,
+                    (__m512)((vfloat)_mm512_cvtepi32_ps(low) * scales[0] - even[0]),
+                    (__m512)((vfloat)_mm512_cvtepi32_ps(high) * scales[1] - even[1]));
+            });
+        }
+    }
+
     void add_targets(const Shape& s, const Loss& loss, Workspace& w, const Gradients& to) {
         for (int row = 0; row < rows_; ++row) {
             const int64_t y = loss.target[row];
@@ -278,7 +281,7 @@ class InEights {
     EightWeight weight_;
     Buffer<uint8_t> left_, q_;  // F and q of a chunk, rows
     Buffer<float> left_scale_;
-    Buffer<uint8_t> across_;  // q^T of the kept rows, and their F
+    Buffer<uint8_t> across_;    // q^T of the kept rows, and their F
     Buffer<int8_t> right_;
     Buffer<float> right_scale_, even_;  // the smoothing's part of dW
     Buffer<float> step_, pull_;  // of a kept row: what a step of q is, and the target's part
