@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERYTHING = {
-    "build", "cli", "config", "cores", "corpus", "errors",
-    "evaluation", "kernels", "metrics", "models", "passages", "plots", "resources", "scoring", "search", "serve",
+    "build", "cli", "config", "cores", "corpus", "errors", "evaluation",
+    "files", "kernels", "metrics", "models", "passages", "plots", "resources", "scoring", "search", "serve",
     "session", "sweeps", "tasks", "text", "training", "translator",
 }  # fmt: skip
 
@@ -30,9 +30,9 @@ ARROWS: dict[str, set[str]] = {
     "models": {"cores", "kernels"},
     "cores": {"kernels"},
     "kernels": {"resources"},
-    "corpus": {"text", "resources"},
+    "corpus": {"text", "resources", "files"},
     "tasks": {"corpus"},
-    "text": set(),
+    "text": {"files"},
     "search": {"kernels"},
     "config": set(),
     "evaluation": {"metrics", "plots"},
@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "plots": set(),
     "resources": set(),
     "errors": set(),
+    "files": set(),
     "serve": {"config.serve", "text.sentences"},
     "__init__": {"session"},
     "__main__": {"cli"},

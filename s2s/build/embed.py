@@ -25,6 +25,7 @@ from s2s.corpus.dialogue.read import read_dialogues
 from s2s.corpus.formats import suffix_format
 from s2s.corpus.read import read_pairs
 from s2s.errors import UserError
+from s2s.files import reading
 from s2s.text.saved import replace_file
 from s2s.text.vectors import LONGEST, Learning, Vectors, learn_vectors, nearest, read_vectors, vector_bytes
 from s2s.text.words import WordKind, join_tokens, tokens_of
@@ -183,7 +184,7 @@ def _file_texts(files: Sequence[str]) -> Iterator[str]:
 
 def _texts(file: str) -> Iterator[str]:
     """What stands between line feeds, tabs, and the marks of DailyDialog's own files."""
-    with lines.reading(file), streams.reading(Path(file)) as (stream, name):
+    with reading(lines.named(file)), streams.reading(Path(file)) as (stream, name):
         for batch in streams.arriving(stream, name):
             for line in batch:
                 yield from _BETWEEN.split(line)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import codecs
 import gzip
 import sys
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from s2s.errors import UserError
+from s2s.files import reading
 
 STANDARD_INPUT = "-"
 _GZIP = b"\x1f\x8b"
@@ -24,7 +22,7 @@ def read_lines(path: str | Path, *, otherwise: str | None = None) -> list[str]:
     gzip stream is broken or it is not UTF-8 (with line number and byte offset); with `otherwise`, a file that is
     not UTF-8 is read in that encoding, which must know every byte.
     """
-    with reading(path):
+    with reading(named(path)):
         content = sys.stdin.buffer.read() if str(path) == STANDARD_INPUT else Path(path).read_bytes()
         if packed(path, content):
             content = gzip.decompress(content)
@@ -40,26 +38,6 @@ def read_lines(path: str | Path, *, otherwise: str | None = None) -> list[str]:
 def named(path: str | Path) -> str:
     """How messages call a path."""
     return "standard input" if str(path) == STANDARD_INPUT else str(path)
-
-
-@contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Within the context what is wrong with the file is the user's to mend.
-
-    Raises:
-        UserError: no such file, a folder, not readable, a broken gzip stream.
-    """
-    name = named(path)
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UserError(f"{name}: no such file. Check the path; it is looked up from {Path.cwd()}.") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{name} is a folder, a file was expected. Name the file inside it.") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{name} is broken gzip data ({error}). Fetch or compress the file again.") from error
-    except OSError as error:
-        raise UserError(f"{name} cannot be read: {error.strerror or error}. Check the path and its rights.") from error
 
 
 def packed(path: str | Path, start: bytes) -> bool:

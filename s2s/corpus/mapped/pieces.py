@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s2s.corpus.lines import decoded, packed, reading, split_lines
+from s2s.corpus.lines import decoded, packed, split_lines
+from s2s.files import reading
 
 LINES = 20_000
 """Of a piece."""

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from s2s.corpus.formats import Format, LineFormat, Pair, suffix_format
-from s2s.corpus.lines import reading
 from s2s.errors import UserError
+from s2s.files import reading
 
 VERSION = 1
 MANIFEST = "manifest.json"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from s2s.errors import UserError
+from s2s.files import reading
 from s2s.text.vectors.table import Vectors
 
 _BLOCK = 1 << 16
@@ -71,18 +71,9 @@ def _opened(path: str | Path) -> Iterator[io.BufferedReader]:
     Raises:
         UserError: no such file, or it cannot be read; also while it is read.
     """
-    try:
-        with _buffered(io.FileIO(path)) as file:
-            packed = file.peek(2).startswith(b"\x1f\x8b")
-            yield _buffered(gzip.GzipFile(fileobj=file)) if packed else file
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file. Check the path; it is looked up from {Path.cwd()}.") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path} is a folder, a file of word vectors was expected. Name the file inside it.") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} is broken gzip data ({error}). Fetch or compress the file again.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}. Check the path and its rights.") from error
+    with reading(path, "a file of word vectors"), _buffered(io.FileIO(path)) as file:
+        packed = file.peek(2).startswith(b"\x1f\x8b")
+        yield _buffered(gzip.GzipFile(fileobj=file)) if packed else file
 
 
 def _buffered(raw: io.FileIO | gzip.GzipFile) -> io.BufferedReader:
