@@ -129,15 +129,11 @@ def test_one_call_into_cpp_is_the_formula_in_float64(
 ) -> None:
     """Of the rounded features and weights. Odd numbers of rows, several chunks and parts, panels that are not full."""
     monkeypatch.setattr(cross_entropy, "LEAST", 1)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        features, weight, bias, target = _parts(rows, vocabulary, width, torch.float32)
-        with torch.autocast("cpu", torch.bfloat16), precision():
-            total, nll = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
-        found = torch.autograd.grad(2.0 * total, (features, weight, bias))
-    finally:
-        torch.set_num_threads(before)
+    features, weight, bias, target = _parts(rows, vocabulary, width, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16), precision():
+        total, nll = linear_cross_entropy(features, weight, bias, target, smoothing=smoothing)
+    found = torch.autograd.grad(2.0 * total, (features, weight, bias))
     exact = [part.detach().bfloat16().double().requires_grad_() for part in (features, weight)]
     exact.append(bias.detach().double().requires_grad_())
     logits = F.linear(*exact)
@@ -297,17 +293,13 @@ needs_compiler = pytest.mark.skipif(build.unavailable() is not None, reason="no 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_in_cpp_are_those_of_torch(vocabulary: int, dtype: torch.dtype, threads: int) -> None:
     """Large logits too; what the gradient is added to stays."""
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        torch.manual_seed(vocabulary)
-        exact = torch.float64 if dtype == torch.float64 else torch.float32
-        z, bias = (30 * torch.randn(5, vocabulary)).to(dtype), torch.randn(vocabulary, dtype=exact)
-        target, d_bias = torch.randint(vocabulary, (5,)), torch.ones(vocabulary, dtype=exact)
-        x = (z.to(exact) + bias).requires_grad_()
-        rows = softmax_rows(z, bias, target, d_bias, smoothing=0.1)
-    finally:
-        torch.set_num_threads(before)
+    torch.manual_seed(vocabulary)
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    z, bias = (30 * torch.randn(5, vocabulary)).to(dtype), torch.randn(vocabulary, dtype=exact)
+    target, d_bias = torch.randint(vocabulary, (5,)), torch.ones(vocabulary, dtype=exact)
+    x = (z.to(exact) + bias).requires_grad_()
+    rows = softmax_rows(z, bias, target, d_bias, smoothing=0.1)
     torch.testing.assert_close(rows.nll_C, F.cross_entropy(x, target, reduction="none"))
     torch.testing.assert_close(rows.spread_C, -x.log_softmax(1).mean(1), rtol=1e-5, atol=1e-4)
     (wanted,) = torch.autograd.grad(F.cross_entropy(x, target, reduction="sum", label_smoothing=0.1), x)

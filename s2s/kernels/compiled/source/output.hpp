@@ -12,7 +12,7 @@
 namespace s2s {
 
 constexpr size_t NEAR = 3 << 17;  // bytes of the logits that a thread works on at once
-constexpr size_t KEPT = 3 << 23;  // bytes of g^T that are kept for one product, in bfloat16
+constexpr size_t KEPT = 3 << 23;      // bytes of g^T that are kept for one product, in bfloat16
 constexpr long MOST_KEPT = 1 << 16;  // rows: so many products in 8 bits have a sum in 32
 
 struct Shape {
@@ -54,6 +54,7 @@ struct Workspace {
 #define S2S_PARALLEL
 #endif
 
+// F of the kept rows as rows without gaps, which a product can read.
 inline void take_features(const Shape& s, int rows, const bf16* features, Workspace& w) {
     for (int row = 0; row < rows; ++row) {
         bf16* to = w.left(size_t(row) * s.wide());
@@ -95,7 +96,7 @@ inline void output_layer(const Shape& s, const bf16* features, const float* weig
         const int some_rows = std::min(kept, s.rows - from);
         const Loss here = loss.from(from);
         take_features(s, some_rows, features + size_t(from) * s.features, w);
-        way.start(s, some_rows);
+        way.start(some_rows);
         for (int first = 0; first < some_rows; first += chunk) {
             const int rows = std::min(chunk, some_rows - first);
             way.logits(s, first, rows, loss.bias, w);

@@ -19,12 +19,6 @@ namespace s2s {
 constexpr float STEPS = 255.0f;     // of the largest of a row of q
 constexpr float NO_LOGIT = -1e30f;  // of what has no probability
 
-// e^x where x is at most 0, of which it is 1; a NaN stays one.
-inline vfloat exp_below(vfloat x) {
-    const vfloat y = x * 1.44269504088896341f, n = (vfloat)_mm512_roundscale_ps((__m512)y, 0);
-    return (vfloat)_mm512_scalef_ps((__m512)exp_polynomial((y - n) * 0.693147180559945309f), (__m512)n);
-}
-
 // n: a multiple of 32.
 inline float largest_logit(const bf16* z, int n) {
     vfloat even = all(NO_LOGIT), odd = even;
@@ -59,7 +53,7 @@ class InEights {
 
     void pack(const Shape& s, const float* weight, const float* bias) { weight_.pack(s, weight, bias); }
 
-    void start(const Shape&, int rows) { rows_ = rows, groups_ = (rows + 3) / 4; }
+    void start(int rows) { rows_ = rows; }
 
     // z of the kept rows from `first` on.
     void logits(const Shape& s, int first, int rows, const float* bias, Workspace& w) {
@@ -139,14 +133,14 @@ class InEights {
 
     // dW and db = or +=, of the kept rows.
     void to_weight(const Shape& s, const Loss& loss, bool add, Workspace& w, const Gradients& to) {
-        const Blocks blocks(groups_, DEEP);
+        const Blocks blocks(groups(), DEEP);
         pack_features(s, blocks, w);
         const float share = loss.smoothing / float(s.vocabulary);
         sum_features(s, share, w);
         const float bias_scale = scale_of_row(step_(), rows_);
         round_steps(bias_scale);
         over_tokens(s, [&](int across, int first, int last) {
-            const uint8_t* q = across_(size_t(across) * groups_ * GROUP * ACROSS);
+            const uint8_t* q = across_(size_t(across) * groups() * GROUP * ACROSS);
             to_bias(q, last - first, bias_scale, share * float(rows_), add, to.bias + first);
             for (int i = 0; i < blocks.count; ++i) add_rows(s, q, blocks, i, first, last, add || i > 0, to.weight);
         });
@@ -154,6 +148,8 @@ class InEights {
     }
 
   private:
+    int groups() const { return (rows_ + GROUP - 1) / GROUP; }
+
     static vfloat bias_from(const float* bias, int first, int vocabulary) {
         const __m512 none = _mm512_set1_ps(NO_LOGIT);
         return (vfloat)_mm512_mask_loadu_ps(none, lanes_below(vocabulary - first), bias + first);
@@ -165,7 +161,7 @@ class InEights {
     // which lies panel[group][48][4].
     void round_softmax(const Shape& s, bf16* const z[GROUP], const float largest[GROUP], int at, uint8_t* q, float sums[GROUP]) {
         uint8_t* across = across_(size_t(at) * ACROSS);
-        const size_t panel = size_t(groups_) * GROUP * ACROSS;
+        const size_t panel = size_t(groups()) * GROUP * ACROSS;
         const Fair fair[GROUP] = {fair_of(at), fair_of(at + 1), fair_of(at + 2), fair_of(at + 3)};
         vfloat sum[GROUP] = {}, shift[GROUP];
         for (int i = 0; i < GROUP; ++i) shift[i] = all(largest[i]);
@@ -176,7 +172,7 @@ class InEights {
                 __m512i four = _mm512_setzero_si512();
                 S2S_SUMS
                 for (int i = 0; i < GROUP; ++i) {
-                    const vfloat e = exp_below(load(z[i] + j, 16) - shift[i]);
+                    const vfloat e = exp(load(z[i] + j, 16) - shift[i]);
                     sum[i] += e;
                     const __m512i steps = fair[i](e * STEPS, j / 16);
                     _mm_storeu_si128((__m128i*)(q + size_t(i) * s.tokens() + j), _mm512_cvtepi32_epi8(steps));
@@ -226,7 +222,7 @@ class InEights {
 
     // dW of the tokens from `first` to before `last` = or += what a block of rows gives; the smoothing's part with the first.
     void add_rows(const Shape& s, const uint8_t* q, const Blocks& blocks, int i, int first, int last, bool add, float* d_weight) {
-        const int block = i * blocks.each, deep = std::min(blocks.each, groups_ - block);
+        const int block = i * blocks.each, deep = std::min(blocks.each, groups() - block);
         const Left left{q + size_t(block) * GROUP * ACROSS, GROUP, GROUP * ACROSS};
         for (int column = 0; column < s.wide(); column += DENSE_COLUMNS) {
             const float* scale = right_scale_(size_t(i) * s.wide() + column);
@@ -257,7 +253,7 @@ class InEights {
     // What a step of q is, of the kept rows, in 127 steps: fairly over rows.
     void round_steps(float scale) {
         const float factor = inverse(scale);
-        for (int row = 0; row < groups_ * GROUP; ++row) {
+        for (int row = 0; row < groups() * GROUP; ++row) {
             const float steps = row < rows_ ? std::floor(*step_(row) * factor + golden(unsigned(row))) : 0.0f;
             *small_step_(row) = int8_t(std::min(LARGEST, steps));  // of a NaN the largest: the scale is one, too
         }
@@ -266,7 +262,7 @@ class InEights {
     // Sums over rows of a panel of q^T, 48 numbers, but `even`.
     void to_bias(const uint8_t* q, int n, float scale, float even, bool add, float* d_bias) const {
         __m512i sum[3] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-        for (int group = 0; group < groups_; ++group) {
+        for (int group = 0, count = groups(); group < count; ++group) {
             int32_t steps;
             std::memcpy(&steps, small_step_(size_t(group) * GROUP), sizeof steps);
             for (int i = 0; i < 3; ++i)
@@ -286,7 +282,7 @@ class InEights {
     Buffer<float> right_scale_, even_;  // the smoothing's part of dW
     Buffer<float> step_, pull_;  // of a kept row: what a step of q is, and the target's part
     Buffer<int8_t> small_step_;
-    int rows_ = 0, groups_ = 0;  // that are kept
+    int rows_ = 0;  // that are kept
 };
 
 }  // namespace s2s

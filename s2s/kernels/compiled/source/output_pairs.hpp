@@ -19,10 +19,11 @@ class InPairs {
     }
 
     void pack(const Shape& s, const float* weight, const float*) {
-        const int pairs = s.wide() / 2, token_pairs = s.tokens() / 2;
+        const int feature_pairs = s.wide() / 2, token_pairs = s.tokens() / 2;
         S2S_PARALLEL
         for (int panel = 0; panel < s.tokens() / DENSE_COLUMNS; ++panel)
-            pack_by_columns(weight, s.vocabulary, s.features, s.features, pairs, panel, by_token_(size_t(panel) * pairs * 64));
+            pack_by_columns(weight, s.vocabulary, s.features, s.features, feature_pairs, panel,
+                            by_token_(size_t(panel) * feature_pairs * 64));
         // In blocks of tokens, so that a block's panels lie together.
         S2S_PARALLEL
         for (int block = 0; block < token_pairs; block += DEEP) {
@@ -33,7 +34,7 @@ class InPairs {
         }
     }
 
-    void start(const Shape&, int rows) { rows_ = rows, pairs_ = (rows + 1) / 2; }
+    void start(int rows) { rows_ = rows; }
 
     // z of the kept rows from `first` on.
     void logits(const Shape& s, int first, int rows, const float* bias, Workspace& w) {
@@ -81,7 +82,7 @@ class InPairs {
 
     // dW and db = or += g^T F and g^T 1, of the kept rows.
     void to_weight(const Shape& s, const Loss&, bool add, Workspace& w, const Gradients& to) {
-        const Blocks blocks(pairs_, DEEP);
+        const Blocks blocks(pairs(), DEEP);
         for (int i = 0; i < blocks.count; ++i) {
             const int block = i * blocks.each, deep = of_block(blocks, i);
             for (int panel = 0; panel < s.panels(); ++panel)
@@ -89,7 +90,7 @@ class InPairs {
                              right_((size_t(block) * s.panels() + size_t(panel) * deep) * 64));
         }
         over_tokens(s, [&](int across, int first, int last) {
-            const bf16* g = across_(size_t(across) * pairs_ * 2 * ACROSS);
+            const bf16* g = across_(size_t(across) * pairs() * 2 * ACROSS);
             to_bias(g, last - first, add, to.bias + first);
             for (int i = 0; i < blocks.count; ++i) {
                 const int block = i * blocks.each, deep = of_block(blocks, i);
@@ -106,6 +107,8 @@ class InPairs {
     }
 
   private:
+    int pairs() const { return (rows_ + 1) / 2; }
+
     // What a row's exponentials were.
     struct Sums {
         float scale;   // 1 / sum e^(z - max z)
@@ -147,7 +150,7 @@ class InPairs {
     // `at` is the first of them among the kept rows. Of the second of an odd number of rows, g is 0.
     void side_by_side(const Shape& s, bf16* const z[2], const Sums sums[2], int at, int count, const Loss& loss) {
         bf16* across = across_(size_t(at / 2) * 2 * ACROSS);
-        const size_t panel = size_t(pairs_) * 2 * ACROSS;
+        const size_t panel = size_t(pairs()) * 2 * ACROSS;
         const float share = loss.smoothing / float(s.vocabulary);
         const vfloat even = all(share);
         for (int first = 0; first < s.tokens(); first += ACROSS, across += panel) {
@@ -167,7 +170,7 @@ class InPairs {
         for (int i = 0; i < count; ++i) {
             const int64_t y = loss.target[at + i];
             z[i][y] = narrow(sums[i].chosen - (1.0f - loss.smoothing) - share, bf16{});
-            *across_((size_t(y / ACROSS) * pairs_ + size_t(at / 2)) * 2 * ACROSS + 2 * (y % ACROSS) + i) = z[i][y];
+            *across_((size_t(y / ACROSS) * pairs() + size_t(at / 2)) * 2 * ACROSS + 2 * (y % ACROSS) + i) = z[i][y];
         }
     }
 
@@ -175,18 +178,18 @@ class InPairs {
     void to_bias(const bf16* across, int n, bool add, float* d_bias) const {
         const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
         __m512 sum[3] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-        for (int p = 0; p < pairs_; ++p)
+        for (int p = 0, count = pairs(); p < count; ++p)
             for (int i = 0; i < 3; ++i)
                 sum[i] = _mm512_dpbf16_ps(sum[i], ones, (__m512bh)_mm512_load_si512(across + size_t(p) * 2 * ACROSS + 32 * i));
         put(d_bias, std::min(n, 32), add, sum[0], sum[1]);
         if (n > 32) put(d_bias + 32, n - 32, add, sum[2], sum[2]);
     }
 
-    int of_block(const Blocks& blocks, int i) const { return std::min(blocks.each, pairs_ - i * blocks.each); }
+    int of_block(const Blocks& blocks, int i) const { return std::min(blocks.each, pairs() - i * blocks.each); }
 
     Buffer<bf16> by_token_, by_feature_;  // W: columns of the product are tokens, are features
     Buffer<bf16> across_, right_;         // g^T and F of the kept rows
-    int rows_ = 0, pairs_ = 0;            // that are kept
+    int rows_ = 0;                        // that are kept
 };
 
 }  // namespace s2s
